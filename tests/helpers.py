@@ -1,0 +1,74 @@
+"""What the tests share: small data files, and a script run as from the command line."""
+import contextlib
+import io
+import os
+import signal
+import sys
+import tempfile
+import unittest
+from unittest import mock
+
+import numpy as np
+from absl.testing import flagsaver
+
+import EmotionDetectorUtils
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+class TestCase(unittest.TestCase):
+    """A test in a temporary folder of its own, `self.folder`, which is also the current one."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+        self.addCleanup(os.chdir, os.getcwd())
+        os.chdir(self.folder)
+
+
+def faces(count, seed=0):
+    """Random labels [count] and pixels [count, 2304], each label told by a bright patch."""
+    rng = np.random.RandomState(seed)
+    labels = np.arange(count) % 7
+    pixels = rng.randint(0, 100, (count, 48, 48))
+    for label, face in zip(labels, pixels):
+        face[6 * label:6 * label + 6] += 150
+    return labels, pixels.reshape(count, -1)
+
+
+def write_csv(path, labels, pixels, header="Emotion,Pixels"):
+    """Write faces as Kaggle does; `labels` is None for a test set."""
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    with open(path, "w") as file:
+        print(header if labels is not None else "Pixels", file=file)
+        for row in range(len(pixels)):
+            text = '"' + " ".join(map(str, pixels[row])) + '"'
+            print(text if labels is None else f"{labels[row]},{text}", file=file)
+
+
+def write_data(folder, count=40, test_count=9):
+    """Write train.csv and test.csv into a folder and return the folder's name."""
+    write_csv(os.path.join(folder, "train.csv"), *faces(count))
+    write_csv(os.path.join(folder, "test.csv"), None, faces(test_count, seed=1)[1])
+    return folder
+
+
+def run_script(module, *args):
+    """Run a script's `main` in this process as its command line would.
+
+    Returns:
+        The exit status, and what went to standard output and to standard error.
+    """
+    streams = [io.TextIOWrapper(io.BytesIO(), write_through=True) for _ in range(2)]
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    with (flagsaver.flagsaver(), mock.patch.object(sys, "argv", [module.__file__, *args]),
+          contextlib.redirect_stdout(streams[0]), contextlib.redirect_stderr(streams[1])):
+        try:
+            EmotionDetectorUtils.run(module.main, getattr(module, "TAKES_FILES", False))
+        except SystemExit as end:
+            status = end.code or 0
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+    return (status, *(stream.buffer.getvalue().decode() for stream in streams))
