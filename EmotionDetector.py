@@ -11,17 +11,17 @@ Without the book's data it practises on faces that it draws, and finds the emoti
 AMD EPYC processor). What the chapter does not print is marked.
 """
 import contextlib
+import glob
 import os
 
 import EmotionDetectorUtils
 
-# Not in the book: TensorFlow reports errors only, and Ctrl-C ends the program while it loads.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-if __name__ == "__main__":
-    EmotionDetectorUtils.heed_signals()
+if __name__ == "__main__":  # Not in the book: quiet, and heeding Ctrl-C, while TensorFlow loads
+    EmotionDetectorUtils.before_tensorflow()
 
 import tensorflow.compat.v1 as tf
 import numpy as np
+import pandas as pd
 from datetime import datetime
 
 FLAGS = tf.flags.FLAGS
@@ -47,6 +47,7 @@ SESSION_CONFIG = tf.ConfigProto(gpu_options=tf.GPUOptions(allow_growth=True))
 DROPOUT_PROB = 0.5  # the book's prob: the share of neurons that dropout keeps in training
 
 START_AFRESH = "bring it back from a copy, or train afresh with another --logs_dir"
+NO_MODEL = "%s holds no model: train one first, with python EmotionDetector.py --mode=train."
 DIVERGED = "training has diverged; what was saved before it stays"
 
 
@@ -199,25 +200,34 @@ def new_graph():
         yield
 
 
-def in_batches(feed_dict):
-    """Cut a feed of any number of rows into feeds of at most BATCH_SIZE rows."""
+def run_in_batches(sess, tensor, feed_dict, settings=None):
+    """Run a tensor on any number of rows, at most BATCH_SIZE at a time.
+
+    Args:
+        tensor: what to compute.
+        feed_dict: arrays of n >= 1 rows each.
+        settings: what else to feed, the same for each batch.
+
+    Returns:
+        The list of the results, and the list of the batches' sizes.
+    """
     rows = len(next(iter(feed_dict.values())))
-    for start in range(0, rows, BATCH_SIZE):
-        yield {tensor: array[start:start + BATCH_SIZE] for tensor, array in feed_dict.items()}
+    starts = range(0, rows, BATCH_SIZE)
+    results = [sess.run(tensor, feed_dict={key: array[start:start + BATCH_SIZE]
+                                           for key, array in feed_dict.items()} | (settings or {}))
+               for start in starts]
+    return results, [min(BATCH_SIZE, rows - start) for start in starts]
 
 
 def mean_loss(sess, loss_val, feed_dict):
-    """Return the loss over all rows of a feed, computed batch by batch."""
-    batches = [(sess.run(loss_val, feed_dict=batch), len(next(iter(batch.values()))))
-               for batch in in_batches(feed_dict)]
-    losses, sizes = zip(*batches)
+    """Return the loss over all rows of a feed."""
+    losses, sizes = run_in_batches(sess, loss_val, feed_dict)
     return np.average(losses, weights=sizes)
 
 
-def predict(sess, output_pred, feed_dict):
-    """Return the probabilities float32 [n, 7] for a feed of n >= 1 images."""
-    return np.concatenate([sess.run(output_pred, feed_dict=batch)
-                           for batch in in_batches(feed_dict)])
+def predict(sess, output_pred, feed_dict, settings=None):
+    """Return the probabilities float32 [n, 7] for all rows of a feed."""
+    return np.concatenate(run_in_batches(sess, output_pred, feed_dict, settings)[0])
 
 
 def print_accuracy(probabilities, valid_labels, train_labels):
@@ -227,6 +237,54 @@ def print_accuracy(probabilities, valid_labels, train_labels):
     print("Validation Accuracy: %f" % np.mean(probabilities.argmax(axis=1) == truth))
     print("Always answering %s: %f" % (EmotionDetectorUtils.EMOTIONS[usual],
                                        np.mean(truth == usual)))
+
+
+def test(probabilities, valid_labels, test_probabilities):
+    """Print what is taken for what; draw it, and write what the test set's faces are taken for.
+
+    Args:
+        probabilities: float32 [n, 7] of the validation set.
+        valid_labels: one-hot float32 [n, 7].
+        test_probabilities: float32 [m, 7] of the test set; None where there is none.
+    """
+    counts = EmotionDetectorUtils.count_answers(valid_labels, probabilities)
+    table = pd.DataFrame(counts, index=EmotionDetectorUtils.EMOTIONS,
+                         columns=EmotionDetectorUtils.EMOTIONS)
+    table.insert(0, "faces", counts.sum(axis=1))
+    table.insert(1, "found", counts.diagonal())
+    print("Faces of each emotion, how many were found, and what they were taken for:")
+    print(table.to_string())
+    EmotionDetectorUtils.present(
+        lambda figure: EmotionDetectorUtils.draw_answer_counts(figure, counts),
+        os.path.join(FLAGS.logs_dir, "confusion_matrix.png"))
+
+    if test_probabilities is None:
+        EmotionDetectorUtils.notice("No test set: predictions.csv is not written.")
+        return
+    predictions = pd.DataFrame(test_probabilities, columns=EmotionDetectorUtils.EMOTIONS)
+    predictions.insert(0, "Id", range(1, len(predictions) + 1))
+    predictions.insert(1, "Emotion", test_probabilities.argmax(axis=1))
+    EmotionDetectorUtils.write_table(os.path.join(FLAGS.logs_dir, "predictions.csv"), predictions)
+
+
+def recorded_losses(logs_dir):
+    """Read the losses of a run, and of those it resumed from, out of the event files.
+
+    Returns:
+        Two dictionaries {step: loss}: training and validation.
+    """
+    training, validation = {}, {}
+    for path in sorted(glob.glob(os.path.join(glob.escape(logs_dir), "events.out.tfevents.*"))):
+        try:
+            for event in tf.train.summary_iterator(path):
+                values = {value.tag: value.simple_value for value in event.summary.value}
+                if "Entropy" in values:
+                    training[event.step] = values["Entropy"] + REGULARIZATION * values["Reg_loss"]
+                if "Validation_loss" in values:
+                    validation[event.step] = values["Validation_loss"]
+        except tf.errors.DataLossError as error:
+            EmotionDetectorUtils.notice(f"{path} ends early, as a killed run leaves it ({error}).")
+    return training, validation
 
 
 def newest_checkpoint(logs_dir):
@@ -280,19 +338,26 @@ def restore(sess, saver, path):
         saver.recover_last_checkpoints(known.all_model_checkpoint_paths)  # to go on pruning them
 
 
-def trained_on(path):
-    """Return what `training_data` names a checkpoint's faces; None for one of the book's program."""
-    with stated(f"{path}.meta cannot be read: {START_AFRESH}"), tf.Graph().as_default() as graph:
-        tf.train.import_meta_graph(f"{path}.meta")
-        names = [operation.name for operation in graph.get_operations()]
-        if "training_data" not in names:
-            return None
-        return tf.get_static_value(graph.get_tensor_by_name("training_data:0")).item().decode()
+def import_graph(path):
+    """Import the graph that was saved with a checkpoint into the default graph.
+
+    Returns:
+        Its `Saver`, and its constant `training_data`: None in a graph of the book's program.
+    """
+    with stated(f"{path}.meta cannot be read: {START_AFRESH}"):
+        saver = tf.train.import_meta_graph(f"{path}.meta", clear_devices=True)
+        graph = tf.get_default_graph()
+        if "training_data" not in {operation.name for operation in graph.get_operations()}:
+            return saver, None
+        data = tf.get_static_value(graph.get_tensor_by_name("training_data:0"))
+        return saver, data.item().decode()
 
 
 def check_training_data(path, data):
     """Refuse to train a model on with other faces than before; a test with others is told."""
-    if trained_on(path) in (None, data):
+    with tf.Graph().as_default():
+        _, trained_on = import_graph(path)
+    if trained_on in (None, data):
         return
     if FLAGS.mode == "train":
         raise EmotionDetectorUtils.UserError(
@@ -319,8 +384,7 @@ def save(sess, saver, step):
 def main(argv=None):
     """Train, or with --mode=test judge what was trained; the book's `main`."""
     # Not in the book: only the default folder may be without data
-    if not FLAGS["data_dir"].using_default_value:
-        EmotionDetectorUtils.find_data(FLAGS.data_dir)
+    EmotionDetectorUtils.find_named_data(FLAGS["data_dir"])
 
     train_images, train_labels, valid_images, valid_labels, test_images = \
         EmotionDetectorUtils.read_data(FLAGS.data_dir)
@@ -351,6 +415,18 @@ def main(argv=None):
             restore(sess, saver, ckpt)
             print("Model Restored!")
 
+        # Not in the book: --mode=test judges the model and trains nothing
+        if FLAGS.mode == "test":
+            if not ckpt:
+                raise EmotionDetectorUtils.UserError(NO_MODEL % FLAGS.logs_dir)
+            print("Validation Loss: %f" % mean_loss(sess, loss_val, {
+                input_dataset: valid_images, input_labels: valid_labels}))
+            probabilities = predict(sess, output_pred, {input_dataset: valid_images})
+            print_accuracy(probabilities, valid_labels, train_labels)
+            test(probabilities, valid_labels, predict(
+                sess, output_pred, {input_dataset: test_images}) if len(test_images) else None)
+            return
+
         # Not in the book: a resumed run goes on from its step; nothing is written before here
         start = sess.run(global_step)
         if start >= FLAGS.max_iterations:
@@ -376,6 +452,9 @@ def main(argv=None):
                     valid_loss = mean_loss(sess, loss_val, {input_dataset: valid_images,
                                                             input_labels: valid_labels})
                     print("%s Validation Loss: %f" % (datetime.now(), valid_loss))
+                    # Not in the book: the validation curve
+                    summary_writer.add_summary(tf.Summary(value=[tf.Summary.Value(
+                        tag="Validation_loss", simple_value=valid_loss)]), global_step=step)
 
                 # Not in the book: the last step is saved as well, and the one that is interrupted
                 last = step == FLAGS.max_iterations - 1 or bool(signals)
@@ -391,6 +470,10 @@ def main(argv=None):
 
         print_accuracy(predict(sess, output_pred, {input_dataset: valid_images}),
                        valid_labels, train_labels)
+        losses = recorded_losses(FLAGS.logs_dir)
+        EmotionDetectorUtils.present(
+            lambda figure: EmotionDetectorUtils.draw_losses(figure, *losses),
+            os.path.join(FLAGS.logs_dir, "loss.png"))
 
 
 if __name__ == "__main__":

@@ -8,8 +8,10 @@ chapter's first listing, "look at the data":
 import contextlib
 import csv
 import hashlib
+import math
 import os
 import signal
+import struct
 import sys
 import threading
 import warnings
@@ -17,8 +19,13 @@ import zipfile
 import zlib
 
 import numpy as np
-from absl import app
+from absl import app, flags
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from PIL import Image, ImageOps, UnidentifiedImageError
 
+FLAGS = flags.FLAGS
 EMOTIONS = ("anger", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 NUM_LABELS = len(EMOTIONS)
 IMAGE_SIZE = 48  # pixels, both ways
@@ -39,6 +46,10 @@ NOT_CSV = {  # how a file begins that is not the CSV file it is named after
 }
 DAMAGED_NPZ = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError,
                NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
+IMAGE_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
+BAD_IMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError,
+             OverflowError, MemoryError, struct.error, zlib.error,
+             Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
 # Not in the book: every end of the program, a user's mistake or Ctrl-C, is one sentence.
@@ -58,8 +69,13 @@ def quit_at_once(number, _frame):
     os._exit(128 + number)
 
 
-def heed_signals():
-    """Let Ctrl-C and SIGTERM end the process with a sentence, status 130 or 143."""
+def before_tensorflow():
+    """Set up what must stand before TensorFlow loads, which takes it seconds.
+
+    TensorFlow is to print errors alone, unless the user has set it otherwise; Ctrl-C
+    and SIGTERM end the process with a sentence, status 130 or 143.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, quit_at_once)
 
@@ -104,7 +120,7 @@ def run(main, takes_files=False):
             notice(f"Error: {error}")
             return 1
 
-    heed_signals()
+    before_tensorflow()
     sys.stdout.reconfigure(line_buffering=True)  # so that a log file keeps up with the run
     app.run(stated)
 
@@ -201,6 +217,12 @@ def find_data(data_dir):
         raise UserError(f"{os.path.abspath(path)}: {error.strerror}. Put train.csv and test.csv "
                         f"of {DATA_SOURCE} there, or name their folder with --data_dir.") from error
     return path
+
+
+def find_named_data(flag):
+    """Raise a UserError where the folder that the flag --data_dir was given holds no train.csv."""
+    if not flag.using_default_value:
+        find_data(flag.value)
 
 
 def training_data(data_dir):
@@ -478,3 +500,233 @@ def stroke(across, thick, along, length):
 def cover(distance):
     """A soft mask: 1 inside a shape, 0 outside, a pixel and a half between."""
     return np.clip(0.5 - distance * 14, 0, 1)
+
+
+# Not in the book, which read a photograph with SciPy: any picture as the network sees it.
+
+def read_image(path, box=None):
+    """Read one photograph as training reads its faces.
+
+    Args:
+        path: a JPEG, PNG, BMP, GIF (its first frame) or WebP file.
+        box: LEFT, TOP, WIDTH, HEIGHT of the face, in pixels of the upright
+            photograph, as numbers or their texts; None for the largest square in the
+            middle.
+
+    Returns:
+        The image float32 [48, 48, 1] in 0..1.
+
+    Raises:
+        UserError: the file is no picture, or the box does not lie in it.
+    """
+    picture = open_image(path)
+    left, top, width, height = place_box(path, picture.size, box)
+    rows, columns = area_weights(top, height), area_weights(left, width)
+    down, right = math.floor(top), math.floor(left)
+    grey = to_grey(picture.crop((right, down, right + columns.shape[1], down + rows.shape[1])))
+    return to_images(rows @ grey @ columns.T)[0]
+
+
+def open_image(path):
+    """Open a picture upright, the one place where image files are checked.
+
+    Returns:
+        A loaded `PIL.Image.Image`.
+
+    Raises:
+        UserError: what is wrong with the file.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=IMAGE_FORMATS) as picture:
+                return ImageOps.exif_transpose(picture)
+    except UnidentifiedImageError as error:
+        raise UserError(f"{path} is no picture, or of another kind than "
+                        f"{', '.join(IMAGE_FORMATS)}.") from error
+    except BAD_IMAGE as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path} cannot be read as a picture ({reason}).") from error
+
+
+def to_grey(picture):
+    """Turn a picture of any mode into grey values float32 [h, w] in 0..255."""
+    if picture.mode.startswith("I"):  # 16 bits: 257 * 255 = 65535
+        return np.asarray(picture).astype(np.float32) / 257
+    if picture.has_transparency_data:
+        white = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(white, picture.convert("RGBA"))
+    # Pillow's L is the book's 0.299 R + 0.587 G + 0.114 B; from CMYK it goes by way of RGB
+    return np.asarray(picture.convert("RGB").convert("L"), dtype=np.float32)
+
+
+def place_box(path, size, box=None):
+    """Return left, top, width, height of what is used of a picture of size (width, height).
+
+    Raises:
+        UserError: the box is not four numbers, or not within the picture.
+    """
+    if box is None:
+        side = min(size)
+        return (size[0] - side) // 2, (size[1] - side) // 2, side, side
+    try:
+        left, top, width, height = map(float, box)
+    except ValueError:
+        left = math.nan
+    if not (0 <= left < left + width <= size[0] and 0 <= top < top + height <= size[1]):
+        raise UserError(f"--box={','.join(map(str, box))} does not lie in {path}, which is "
+                        f"{size[0]} pixels wide and {size[1]} high: expected LEFT,TOP,WIDTH,HEIGHT.")
+    return left, top, width, height
+
+
+def area_weights(start, length):
+    """How much each pixel counts in the 48 means that a row of pixels is shrunk to.
+
+    Args:
+        start: where the row begins, in pixels.
+        length: how long it is, in pixels.
+
+    Returns:
+        float32 [48, m] for the m pixels that the row touches; each line adds up to 1.
+    """
+    edges = start % 1 + length * np.arange(IMAGE_SIZE + 1) / IMAGE_SIZE
+    pixels = np.arange(math.ceil(edges[-1]))
+    overlap = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
+    return (np.maximum(overlap, 0) * IMAGE_SIZE / length).astype(np.float32)
+
+
+# Not in the book: pictures and tables of what the network answers.
+
+def check_output(path, kinds):
+    """Raise a UserError where a file with one of the kinds of ending cannot be written."""
+    folder, ending = os.path.dirname(path) or ".", os.path.splitext(path)[1][1:].lower()
+    if ending not in kinds:
+        raise UserError(f"{path}: expected a name that ends in .{', .'.join(sorted(kinds))}.")
+    if not os.path.isdir(folder) or not os.access(folder, os.W_OK) or os.path.isdir(path):
+        raise UserError(f"{path} cannot be written: its folder must exist and be writable.")
+
+
+def present(draw, path=None, show=False):
+    """Draw a figure into a file, a window, or both.
+
+    Args:
+        draw: a function that is given the empty `Figure`.
+        path: the file to write; its ending tells the format.
+        show: whether to open a window and wait until it is closed.
+
+    Raises:
+        UserError: the file cannot be written, or there is no window to be had.
+    """
+    figure = plt.figure() if show else Figure()
+    draw(figure)
+    if path:
+        with written_whole(path) as file:
+            figure.savefig(file, format=os.path.splitext(path)[1][1:].lower(), dpi=100)
+    if show:
+        if figure.canvas.required_interactive_framework is None:
+            raise UserError("A window needs a display and a toolkit that matplotlib can use, "
+                            "such as tkinter; --figure=FILE.png writes the picture instead.")
+        plt.show()
+
+
+def write_table(path, table):
+    """Write a pandas table as a CSV file, whole or not at all."""
+    with written_whole(path) as file:
+        table.to_csv(file, mode="wb", index=False, errors="surrogateescape")
+
+
+def draw_answers(figure, answers):
+    """Draw a row for each image: the photograph, what the network saw, a bar per emotion.
+
+    Args:
+        figure: an empty figure.
+        answers: (path, box, image [48, 48, 1], probabilities [7]) of each image.
+    """
+    columns = 1 if len(answers) <= 4 else 2
+    rows = -(-len(answers) // columns)
+    figure.set_size_inches(9 * columns, 3 * rows)
+    panels = figure.subfigures(rows, columns, squeeze=False).flat
+    for panel, (path, box, image, probabilities) in zip(panels, answers):
+        photograph, seen, bars = panel.subplots(1, 3, width_ratios=(1, 1, 1.2))
+        panel.subplots_adjust(left=0.02, right=0.95, bottom=0.16, top=0.88, wspace=0.35)
+        picture = open_image(path)
+        left, top, width, height = place_box(path, picture.size, box)
+        photograph.imshow(thumbnail(picture), cmap="Greys_r",
+                          extent=(0, picture.width, picture.height, 0))
+        photograph.add_patch(Rectangle((left, top), width, height,
+                                       fill=False, color="red", linewidth=2))
+        photograph.set_title(os.path.basename(path)[-32:], parse_math=False)
+        seen.imshow(image[:, :, 0], cmap="Greys_r", vmin=0, vmax=1)
+        seen.set_title("what the network saw")
+        bars.barh(EMOTIONS, 100 * probabilities)
+        bars.set(xlim=(0, 100), xlabel="%")
+        bars.invert_yaxis()
+        bars.set_title(EMOTIONS[probabilities.argmax()])
+        for axes in photograph, seen:
+            axes.axis("off")
+
+
+def thumbnail(picture):
+    """Return a small copy of a picture, in colour where it has any."""
+    if picture.mode.startswith("I"):
+        small = Image.fromarray(to_grey(picture).astype(np.uint8))
+    else:
+        small = picture.convert("RGBA")
+    small.thumbnail((400, 400))
+    return small
+
+
+def draw_losses(figure, training, validation):
+    """Draw the two losses, each a dictionary {step: loss}."""
+    axes = figure.subplots()
+    axes.plot(training.keys(), training.values(), label="training")
+    axes.plot(validation.keys(), validation.values(), "o-", label="validation")
+    axes.set(xlabel="step", ylabel="loss", ylim=(0, None))
+    axes.legend()
+
+
+def count_answers(labels, probabilities):
+    """Count the faces [7, 7]: of each true emotion (row), how many are taken for which (column)."""
+    counts = np.zeros((NUM_LABELS, NUM_LABELS), int)
+    np.add.at(counts, (labels.argmax(axis=1), probabilities.argmax(axis=1)), 1)
+    return counts
+
+
+def draw_answer_counts(figure, counts):
+    """Draw the matrix of `count_answers`."""
+    figure.set_size_inches(7, 6)
+    axes = figure.subplots()
+    axes.imshow(counts, cmap="Blues")
+    for row, column in np.ndindex(counts.shape):
+        axes.text(column, row, counts[row, column], ha="center", va="center",
+                  color="white" if 2 * counts[row, column] > counts.max() else "black")
+    ticks = range(NUM_LABELS)
+    axes.set_xticks(ticks, EMOTIONS, rotation=45)
+    axes.set_yticks(ticks, EMOTIONS)
+    axes.set(xlabel="taken for", ylabel="emotion of the face")
+    figure.tight_layout()
+
+
+def main(_argv):
+    """Look at the data: the chapter's first listing."""
+    # Not in the book: only the default folder may be without data
+    find_named_data(FLAGS["data_dir"])
+    train_images, train_labels, _, _, test_images = read_data(FLAGS.data_dir)
+    print("train images shape = ", train_images.shape)
+    print("train labels shape = ", train_labels.shape)
+    print("test labels shape = ", test_images.shape)
+
+    image_0 = train_images[0]
+    label_0 = train_labels[0]
+    print("image_0 shape = ", image_0.shape)
+    print("label set = ", label_0)
+    image_0 = np.resize(image_0, (48, 48))
+
+    present(lambda figure: figure.subplots().imshow(image_0, cmap='Greys_r'),
+            FLAGS.figure, show=not FLAGS.figure)
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("data_dir", DATA_DIR, "Path to data files")
+    flags.DEFINE_string("figure", None, "File to draw the first face into, instead of a window")
+    run(main)

@@ -10,6 +10,7 @@ from unittest import mock
 
 import numpy as np
 from absl.testing import flagsaver
+from PIL import Image
 
 import EmotionDetectorUtils
 
@@ -20,11 +21,23 @@ class TestCase(unittest.TestCase):
     """A test in a temporary folder of its own, `self.folder`, which is also the current one."""
 
     def setUp(self):
+        super().setUp()
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.folder = folder.name
         self.addCleanup(os.chdir, os.getcwd())
         os.chdir(self.folder)
+
+
+def names(folder):
+    """The names of the files in a folder."""
+    return sorted(os.listdir(folder))
+
+
+def picture_size(path):
+    """Width and height of a picture."""
+    with Image.open(path) as picture:
+        return picture.size
 
 
 def faces(count, seed=0):
@@ -65,7 +78,7 @@ def run_script(module, *args):
     with (flagsaver.flagsaver(), mock.patch.object(sys, "argv", [module.__file__, *args]),
           contextlib.redirect_stdout(streams[0]), contextlib.redirect_stderr(streams[1])):
         try:
-            EmotionDetectorUtils.run(module.main, getattr(module, "TAKES_FILES", False))
+            EmotionDetectorUtils.run(module.main, takes_files="Test" in module.__name__)
         except SystemExit as end:
             status = end.code or 0
         finally:

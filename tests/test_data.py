@@ -3,10 +3,10 @@ import hashlib
 import os
 import unittest
 
+import helpers
 import numpy as np
 
 import EmotionDetectorUtils
-import helpers
 
 
 class ReadDataTest(helpers.TestCase):
@@ -42,8 +42,8 @@ class ReadDataTest(helpers.TestCase):
         labels, pixels = helpers.faces(12)
         with open("train.csv", "w", newline="") as file:
             file.write("\ufeff emotion, Usage, pixels\r\n")
-            for label, row in zip(labels, pixels):
-                file.write(f"{label},\"a, b\",{' '.join(map(str, row))}\r\n")
+            file.writelines(f"{label},\"a, b\",{' '.join(map(str, row))}\r\n"
+                            for label, row in zip(labels, pixels))
             file.write("\r\n\r\n")
         found_labels, found_pixels, dropped = EmotionDetectorUtils.read_csv("train.csv")
         np.testing.assert_array_equal(found_labels, labels)

@@ -4,12 +4,12 @@ import os
 import re
 import unittest
 
+import helpers
 import numpy as np
 import tensorflow.compat.v1 as tf
 from absl.testing import parameterized
 
 import EmotionDetector
-import helpers
 
 
 def train(*args):
@@ -19,7 +19,7 @@ def train(*args):
 
 def losses(output, kind="Training"):
     """The losses of the printed lines of a kind."""
-    return [float(loss) for loss in re.findall(kind + r" Loss: ([-\d.naif]+)$", output, re.M)]
+    return [float(loss) for loss in re.findall(kind + r" Loss: ([-\d.naif]+)$", output, re.MULTILINE)]
 
 
 def scalars(folder):
