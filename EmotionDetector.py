@@ -48,7 +48,8 @@ DROPOUT_PROB = 0.5  # the book's prob: the share of neurons that dropout keeps i
 
 START_AFRESH = "bring it back from a copy, or train afresh with another --logs_dir"
 NO_MODEL = "%s holds no model: train one first, with python EmotionDetector.py --mode=train."
-DIVERGED = "training has diverged; what was saved before it stays"
+BAD_FILE = (tf.errors.OpError, OSError, ValueError, KeyError, TypeError, AttributeError,
+            IndexError, RuntimeError)  # whatever TensorFlow stumbles over in a damaged file
 
 
 def weight_variable(shape, stddev=0.02, name=None):
@@ -287,36 +288,44 @@ def recorded_losses(logs_dir):
     return training, validation
 
 
-def newest_checkpoint(logs_dir):
-    """Return the path, without suffix, of a folder's newest checkpoint; None where there is none.
-
-    It is looked for beside the file `checkpoint`, wherever it was written: folders are moved.
-
-    Raises:
-        UserError: a file of it is missing or damaged.
-    """
-    state = os.path.join(logs_dir, "checkpoint")
-    if not os.path.exists(state):
-        return None
-    ckpt = tf.train.get_checkpoint_state(logs_dir)
-    if not (ckpt and ckpt.model_checkpoint_path):
-        raise EmotionDetectorUtils.UserError(f"{state} is damaged: {START_AFRESH}.")
-    path = os.path.join(logs_dir, os.path.basename(ckpt.model_checkpoint_path))
-    for suffix in (".index", ".data-00000-of-00001", ".meta"):
-        if not os.path.isfile(path + suffix):
-            raise EmotionDetectorUtils.UserError(
-                f"{path + suffix} is missing, though {state} names it: {START_AFRESH}.")
-    return path
-
-
 @contextlib.contextmanager
 def stated(sentence):
     """Turn what TensorFlow says of a file into an error of one sentence."""
     try:
         yield
-    except (tf.errors.OpError, OSError, ValueError) as error:
-        reason = str(getattr(error, "message", error)).splitlines()[0]
+    except BAD_FILE as error:
+        while isinstance(error.__context__, tf.errors.OpError):
+            error = error.__context__  # the first one says it without the graph around it
+        reason = getattr(error, "strerror", None) or str(getattr(error, "message", error))
+        reason = reason.splitlines()[0] if reason else type(error).__name__
         raise EmotionDetectorUtils.UserError(f"{sentence} ({reason}).") from error
+
+
+def newest_checkpoint(logs_dir):
+    """Return the path, without suffix, of a folder's newest checkpoint; None where there is none.
+
+    The file `checkpoint` names it, or where that is lost the highest number does. It is
+    looked for in the same folder, wherever it was written: folders are moved.
+
+    Raises:
+        UserError: a file of it is missing or damaged.
+    """
+    state = os.path.join(logs_dir, "checkpoint")
+    if os.path.exists(state):
+        with stated(f"{state} is damaged: {START_AFRESH}"):
+            ckpt = tf.train.get_checkpoint_state(logs_dir)
+            if not ckpt:
+                raise ValueError("it names no model")
+            path = os.path.join(logs_dir, os.path.basename(ckpt.model_checkpoint_path))
+    else:
+        paths = glob.glob(os.path.join(glob.escape(logs_dir), "model.ckpt-*.index"))
+        if not paths:
+            return None
+        path = max(paths, key=lambda path: (len(path), path)).removesuffix(".index")
+    for suffix in (".index", ".data-00000-of-00001", ".meta"):
+        if not os.path.isfile(path + suffix):
+            raise EmotionDetectorUtils.UserError(f"{path + suffix} is missing: {START_AFRESH}.")
+    return path
 
 
 def restore(sess, saver, path):
@@ -325,17 +334,19 @@ def restore(sess, saver, path):
     Raises:
         UserError: it is damaged, or of another network.
     """
-    with stated(f"{path} cannot be restored: {START_AFRESH}"):
+    with stated(f"{path}.index is damaged: {START_AFRESH}"):
         shapes = tf.train.load_checkpoint(path).get_variable_to_shape_map()
-        for variable in tf.global_variables():
-            name, shape = variable.op.name, variable.shape.as_list()
-            if shapes.get(name) != shape:
-                raise EmotionDetectorUtils.UserError(
-                    f"{path} is of another network: {name} is {shapes.get(name, 'missing')}, "
-                    f"expected {shape}. Name another folder with --logs_dir.")
+    for variable in tf.global_variables():
+        name, shape = variable.op.name, variable.shape.as_list()
+        if shapes.get(name) != shape:
+            raise EmotionDetectorUtils.UserError(
+                f"{path} is of another network: {name} is {shapes.get(name, 'missing')}, "
+                f"expected {shape}. Name another folder with --logs_dir.")
+    with stated(f"{path}.data-00000-of-00001 is damaged: {START_AFRESH}"):
         saver.restore(sess, path)
-        known = tf.train.get_checkpoint_state(FLAGS.logs_dir)
-        saver.recover_last_checkpoints(known.all_model_checkpoint_paths)  # to go on pruning them
+    ckpt = tf.train.get_checkpoint_state(FLAGS.logs_dir)
+    if ckpt:
+        saver.recover_last_checkpoints(ckpt.all_model_checkpoint_paths)  # to go on pruning them
 
 
 def import_graph(path):
@@ -343,10 +354,17 @@ def import_graph(path):
 
     Returns:
         Its `Saver`, and its constant `training_data`: None in a graph of the book's program.
+
+    Raises:
+        UserError: it is damaged, or of another network.
     """
-    with stated(f"{path}.meta cannot be read: {START_AFRESH}"):
+    graph = tf.get_default_graph()
+    with stated(f"{path}.meta is damaged: {START_AFRESH}"):
         saver = tf.train.import_meta_graph(f"{path}.meta", clear_devices=True)
-        graph = tf.get_default_graph()
+        for name, shape in (("input:0", [None, IMAGE_SIZE, IMAGE_SIZE, 1]),
+                            ("output:0", [None, NUM_LABELS])):
+            if not graph.get_tensor_by_name(name).shape.is_compatible_with(shape):
+                raise ValueError(f"of another network: the shape of {name} is not {shape}")
         if "training_data" not in {operation.name for operation in graph.get_operations()}:
             return saver, None
         data = tf.get_static_value(graph.get_tensor_by_name("training_data:0"))
@@ -366,18 +384,52 @@ def check_training_data(path, data):
     EmotionDetectorUtils.notice(f"{path} was trained on other data than it is tested on.")
 
 
+def run_finite(sess, fetches, feed_dict, step):
+    """Run the loss and the summaries, which must all be numbers.
+
+    Raises:
+        UserError: the loss is none, or a weight, for which TensorFlow draws no histogram.
+    """
+    try:
+        loss_val, summary_str = sess.run(fetches, feed_dict=feed_dict)
+    except tf.errors.InvalidArgumentError:
+        loss_val = np.nan
+    if not np.isfinite(loss_val):
+        raise EmotionDetectorUtils.UserError(
+            f"Training has diverged: after step {step} the loss is no number any more. "
+            f"What was saved before stays in {FLAGS.logs_dir}.")
+    return loss_val, summary_str
+
+
 def save(sess, saver, step):
     """Save a checkpoint such that a kill at any moment leaves one that restores.
 
     Raises:
-        UserError: a weight is not finite, or the disk is full; the checkpoint before stays.
+        UserError: the disk is full, say; the checkpoint before stays.
     """
     path = os.path.join(FLAGS.logs_dir, "model.ckpt")
-    if not all(np.isfinite(value).all() for value in sess.run(tf.trainable_variables())):
-        raise EmotionDetectorUtils.UserError(f"A weight is not finite after step {step}: {DIVERGED}.")
     with stated(f"{path}-{step} cannot be saved"):
-        saver.export_meta_graph(f"{path}-{step}.meta")  # before `checkpoint` names it
-        saver.save(sess, path, global_step=step, write_meta_graph=False)
+        try:
+            saver.export_meta_graph(f"{path}-{step}.meta")  # before `checkpoint` names it
+            saver.save(sess, path, global_step=step, write_meta_graph=False)
+        except BAD_FILE:
+            remove_parts(f"model.ckpt-{step}.*", "checkpoint.tmp*")
+            raise
+
+
+def make_logs_dir():
+    """Make --logs_dir, and rid it of what a killed run left half-written."""
+    with stated(f"{FLAGS.logs_dir} cannot be made a folder"):
+        os.makedirs(FLAGS.logs_dir, exist_ok=True)
+    EmotionDetectorUtils.check_folder(FLAGS.logs_dir)
+    remove_parts("model.ckpt-*.tempstate*", "model.ckpt-*.meta.tmp*", "checkpoint.tmp*")
+
+
+def remove_parts(*patterns):
+    """Remove what a save that failed, or was killed, has left of itself in --logs_dir."""
+    for pattern in patterns:
+        for part in glob.glob(os.path.join(glob.escape(FLAGS.logs_dir), pattern)):
+            os.remove(part)
 
 
 @new_graph()
@@ -433,7 +485,7 @@ def main(argv=None):
             print(f"The model is trained: {start} iterations are done. "
                   f"--max_iterations={start + 100} would train it further.")
             return
-        EmotionDetectorUtils.make_folder(FLAGS.logs_dir)
+        make_logs_dir()
         summary_writer = tf.summary.FileWriter(FLAGS.logs_dir, sess.graph)
 
         # Not in the book: Ctrl-C waits until the step is done and saved
@@ -444,7 +496,8 @@ def main(argv=None):
                              dropout_prob: DROPOUT_PROB}
                 sess.run(train_op, feed_dict=feed_dict)
                 if step % 10 == 0:
-                    train_loss, summary_str = sess.run([loss_val, summary_op], feed_dict=feed_dict)
+                    train_loss, summary_str = run_finite(
+                        sess, [loss_val, summary_op], feed_dict, step)
                     summary_writer.add_summary(summary_str, global_step=step)
                     print("Training Loss: %f" % train_loss)
 
@@ -459,6 +512,7 @@ def main(argv=None):
                 # Not in the book: the last step is saved as well, and the one that is interrupted
                 last = step == FLAGS.max_iterations - 1 or bool(signals)
                 if step % 100 == 0 or last:
+                    run_finite(sess, [loss_val, summary_op], feed_dict, step)
                     save(sess, saver, step)
                     summary_writer.flush()
                 if last:

@@ -82,9 +82,9 @@ def main(argv):
     if not paths:
         raise app.UsageError("Name the images to classify: face.jpg ...", exitcode=2)
     if FLAGS.figure:
-        EmotionDetectorUtils.check_output(FLAGS.figure, ("png", "jpg", "pdf", "svg"))
+        EmotionDetectorUtils.check_output(FLAGS.figure, (".png", ".jpg", ".pdf", ".svg"))
     if FLAGS.csv:
-        EmotionDetectorUtils.check_output(FLAGS.csv, ("csv",))
+        EmotionDetectorUtils.check_output(FLAGS.csv, (".csv",))
 
     images = read_images(paths)
     if not images:

@@ -5,14 +5,17 @@ chapter's first listing, "look at the data":
 
     python EmotionDetectorUtils.py [--data_dir=EmotionDetector/]
 """
+import codecs
 import contextlib
 import csv
 import hashlib
+import io
 import math
 import os
 import signal
 import struct
 import sys
+import tempfile
 import threading
 import warnings
 import zipfile
@@ -20,9 +23,6 @@ import zlib
 
 import numpy as np
 from absl import app, flags
-from matplotlib import pyplot as plt
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 FLAGS = flags.FLAGS
@@ -33,6 +33,7 @@ VALIDATION_PERCENT = 0.1  # the share of train.csv that is kept for validation
 
 DATA_DIR = "EmotionDetector/"
 CACHE = "EmotionDetectorData.npz"
+CACHED = ("labels", "pixels", "test_pixels", "dropped")
 CACHE_VERSION = 1  # to be raised when what the cache holds changes
 PRACTICE_FACES = "practice faces"
 DATA_SOURCE = "https://inclass.kaggle.com/c/facial-keypoints-detector/data"
@@ -145,14 +146,12 @@ def written_whole(path):
                 os.remove(part)
 
 
-def make_folder(path):
-    """Make a folder, or find that it is one that can be written to."""
+def check_folder(path):
+    """Raise a UserError where no file can be made in a folder."""
     try:
-        os.makedirs(path, exist_ok=True)
+        tempfile.TemporaryFile(dir=path).close()
     except OSError as error:
-        raise UserError(f"{path} cannot be made a folder ({error.strerror}).") from error
-    if not os.access(path, os.W_OK):
-        raise UserError(f"{path} cannot be written to.")
+        raise UserError(f"{path} is no folder that can be written to ({error.strerror}).") from error
 
 
 # The data files. The chapter calls read_data and does not print it.
@@ -181,9 +180,6 @@ def read_data(data_dir):
         _, test_pixels = draw_faces(1312, seed=1)
     else:
         labels, pixels, test_pixels = read_files(data_dir)
-    if len(labels) < 1 / VALIDATION_PERCENT:
-        raise UserError(f"{os.path.join(data_dir, 'train.csv')} holds {len(labels)} faces, "
-                        "expected at least 10, so that one in ten can be kept for validation.")
 
     one_hot = np.eye(NUM_LABELS, dtype=np.float32)[labels]
     order = np.random.RandomState(0).permutation(len(labels))
@@ -259,27 +255,31 @@ def read_files(data_dir):
     data = load_cache(cache, key)
     if data is None:
         labels, pixels, dropped = read_csv(train_path)
+        if len(labels) * VALIDATION_PERCENT < 1:
+            raise UserError(f"{train_path} holds {len(labels)} faces, expected at least 10, "
+                            "so that one in ten can be kept for validation.")
         none = np.empty((0, pixels.shape[1]), np.uint8)
         _, test_pixels, test_dropped = (
             read_csv(test_path, labelled=False) if with_test else (None, none, 0))
-        data = {"key": key, "labels": labels, "pixels": pixels, "test_pixels": test_pixels,
-                "dropped": np.array([dropped, test_dropped])}
+        data = dict(zip(CACHED, (labels, pixels, test_pixels, np.array([dropped, test_dropped]))))
+        archive = io.BytesIO()  # on a full disk Python 3.10 trips over a half-written one
+        np.savez(archive, key=key, **data)
         try:
             with written_whole(cache) as file:
-                np.savez(file, **data)
+                file.write(archive.getbuffer())
         except UserError as error:
             notice(f"The faces were not cached: {error}")
     for path, dropped in zip((train_path, test_path), data["dropped"]):
         if dropped:
-            notice(f"{path}: {dropped} rows with a missing value were dropped.")
+            notice(f"{path}: rows dropped because a value is missing: {dropped}.")
     return data["labels"], data["pixels"], data["test_pixels"]
 
 
 def load_cache(path, key):
     """Return the arrays of the cache, or None where there is none for `key`."""
     try:
-        with np.load(path, allow_pickle=False) as cache:
-            return dict(cache) if cache["key"] == key else None
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as cache:
+            return {name: cache[name] for name in CACHED} if cache["key"] == key else None
     except FileNotFoundError:
         return None
     except DAMAGED_NPZ as error:
@@ -322,15 +322,18 @@ def read_csv(path, labelled=True):
                 if is_missing(emotion) or is_missing(faces):
                     dropped += 1
                 else:
-                    labels.append(parse_emotion(emotion))
-                    pixels += parse_pixels(faces)
+                    label, values = parse_emotion(emotion), parse_pixels(faces)
+                    labels.append(label)
+                    pixels += values
             if not labels:
                 raise ValueError("no row with a face follows")
-        except (csv.Error, ValueError) as fault:
-            early = not file.read(1) and (isinstance(fault, csv.Error) or not ends_in_newline(path))
-            raise UserError(f"{path}, line {rows.line_num}: {fault}." + early * (
-                f" The file ends early, after {len(labels) + dropped} whole rows: "
-                "download it again.")) from fault
+        except (csv.Error, ValueError, EOFError) as fault:
+            sentence = f"{path}, line {rows.line_num}: {fault}."
+            if "end of data" in str(fault) or (
+                    isinstance(fault, EOFError) and not file.read(1) and not ends_in_newline(path)):
+                sentence += (f" The file ends early, after {len(labels) + dropped} whole rows: "
+                             "download it again.")
+            raise UserError(sentence) from fault
     return (np.frombuffer(labels, np.uint8),
             np.frombuffer(pixels, np.uint8).reshape(-1, IMAGE_SIZE * IMAGE_SIZE), dropped)
 
@@ -339,7 +342,7 @@ def check_is_text(path):
     """Raise a UserError that says what a file is which cannot be a CSV file."""
     with open(path, "rb") as file:
         start = file.read(512)
-    if not start.strip():
+    if not start.removeprefix(codecs.BOM_UTF8).strip():
         raise UserError(f"{path} is empty: download it again.")
     seems = next((kind for magic, kind in NOT_CSV.items() if start.startswith(magic)), None)
     if seems or b"\0" in start:
@@ -371,7 +374,12 @@ def parse_emotion(text):
 
 
 def parse_pixels(text):
-    """Turn a cell of the column Pixels into 2304 bytes, or raise a ValueError."""
+    """Turn a cell of the column Pixels into 2304 bytes.
+
+    Raises:
+        ValueError: something is no number from 0 to 255.
+        EOFError: there are not 2304 of them, which may be where a file was cut off.
+    """
     size = IMAGE_SIZE * IMAGE_SIZE
     try:
         values = np.fromstring(text, dtype=np.int64, sep=" ")
@@ -384,8 +392,8 @@ def parse_pixels(text):
         if not (word.isascii() and word.isdecimal() and int(word) <= 255):
             raise ValueError(f"Pixels holds {word[:20]!r}, expected whole numbers from 0 to 255")
     if len(words) != size:
-        raise ValueError(f"Pixels holds {len(words)} values, expected "
-                         f"{IMAGE_SIZE}x{IMAGE_SIZE} = {size}")
+        raise EOFError(f"Pixels holds {len(words)} values, expected "
+                       f"{IMAGE_SIZE}x{IMAGE_SIZE} = {size}")
     return bytes(map(int, words))
 
 
@@ -522,9 +530,14 @@ def read_image(path, box=None):
     picture = open_image(path)
     left, top, width, height = place_box(path, picture.size, box)
     rows, columns = area_weights(top, height), area_weights(left, width)
-    down, right = math.floor(top), math.floor(left)
-    grey = to_grey(picture.crop((right, down, right + columns.shape[1], down + rows.shape[1])))
-    return to_images(rows @ grey @ columns.T)[0]
+    right, down = math.floor(left), math.floor(top)
+    small = np.zeros((IMAGE_SIZE, columns.shape[1]), np.float32)
+    for start in range(0, rows.shape[1], 256):  # in strips, for pictures that fill the memory
+        weights = rows[:, start:start + 256]
+        strip = picture.crop((right, down + start, right + columns.shape[1],
+                              down + start + weights.shape[1]))
+        small += weights @ to_grey(strip)
+    return to_images(small @ columns.T)[0]
 
 
 def open_image(path):
@@ -538,9 +551,12 @@ def open_image(path):
     """
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd metadata, as long as there is a picture
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=IMAGE_FORMATS) as picture:
-                return ImageOps.exif_transpose(picture)
+                picture.load()
+                ImageOps.exif_transpose(picture, in_place=True)
+                return picture
     except UnidentifiedImageError as error:
         raise UserError(f"{path} is no picture, or of another kind than "
                         f"{', '.join(IMAGE_FORMATS)}.") from error
@@ -597,13 +613,13 @@ def area_weights(start, length):
 
 # Not in the book: pictures and tables of what the network answers.
 
-def check_output(path, kinds):
-    """Raise a UserError where a file with one of the kinds of ending cannot be written."""
-    folder, ending = os.path.dirname(path) or ".", os.path.splitext(path)[1][1:].lower()
-    if ending not in kinds:
-        raise UserError(f"{path}: expected a name that ends in .{', .'.join(sorted(kinds))}.")
-    if not os.path.isdir(folder) or not os.access(folder, os.W_OK) or os.path.isdir(path):
-        raise UserError(f"{path} cannot be written: its folder must exist and be writable.")
+def check_output(path, endings):
+    """Raise a UserError where a file whose name has one of the endings cannot be written."""
+    if not path.lower().endswith(endings):
+        raise UserError(f"{path}: expected a name that ends in {', '.join(endings)}.")
+    check_folder(os.path.dirname(path) or ".")
+    if os.path.isdir(path):
+        raise UserError(f"{path} is a folder, expected the name of a file.")
 
 
 def present(draw, path=None, show=False):
@@ -617,7 +633,10 @@ def present(draw, path=None, show=False):
     Raises:
         UserError: the file cannot be written, or there is no window to be had.
     """
-    figure = plt.figure() if show else Figure()
+    # Imported here, since it takes most of a second
+    from matplotlib import pyplot as plt
+
+    figure = plt.figure() if show else plt.Figure()
     draw(figure)
     if path:
         with written_whole(path) as file:
@@ -653,8 +672,8 @@ def draw_answers(figure, answers):
         left, top, width, height = place_box(path, picture.size, box)
         photograph.imshow(thumbnail(picture), cmap="Greys_r",
                           extent=(0, picture.width, picture.height, 0))
-        photograph.add_patch(Rectangle((left, top), width, height,
-                                       fill=False, color="red", linewidth=2))
+        right, bottom = left + width, top + height
+        photograph.plot([left, right, right, left, left], [top, top, bottom, bottom, top], "r")
         photograph.set_title(os.path.basename(path)[-32:], parse_math=False)
         seen.imshow(image[:, :, 0], cmap="Greys_r", vmin=0, vmax=1)
         seen.set_title("what the network saw")

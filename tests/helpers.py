@@ -1,8 +1,11 @@
 """What the tests share: small data files, and a script run as from the command line."""
 import contextlib
+import glob
 import io
 import os
+import resource
 import signal
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -27,6 +30,7 @@ class TestCase(unittest.TestCase):
         self.folder = folder.name
         self.addCleanup(os.chdir, os.getcwd())
         os.chdir(self.folder)
+        os.chmod(self.folder, 0o777)  # for `unprivileged`
 
 
 def names(folder):
@@ -38,6 +42,40 @@ def picture_size(path):
     """Width and height of a picture."""
     with Image.open(path) as picture:
         return picture.size
+
+
+def contents(*folders):
+    """What every file in some folders, which may not be there, holds: {path: bytes}."""
+    found = {}
+    for folder in folders:
+        for path in sorted(glob.glob(os.path.join(folder, "**"), recursive=True)):
+            if os.path.isfile(path):
+                with open(path, "rb") as file:
+                    found[path] = file.read()
+    return found
+
+
+@contextlib.contextmanager
+def unprivileged():
+    """Give up root's right to read and write everything, for a while."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+@contextlib.contextmanager
+def file_size_limit(size):
+    """Let no file grow beyond a size, as if the disk were full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def faces(count, seed=0):
@@ -65,6 +103,12 @@ def write_data(folder, count=40, test_count=9):
     write_csv(os.path.join(folder, "train.csv"), *faces(count))
     write_csv(os.path.join(folder, "test.csv"), None, faces(test_count, seed=1)[1])
     return folder
+
+
+def start_script(name, *args):
+    """Start a script in a process of its own, its output in pipes."""
+    return subprocess.Popen([sys.executable, os.path.join(ROOT, name), *args], text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def run_script(module, *args):

@@ -32,15 +32,6 @@ def scalars(folder):
     return found
 
 
-def contents(folder):
-    """What every file of a folder holds."""
-    found = {}
-    for name in sorted(os.listdir(folder)):
-        with open(os.path.join(folder, name), "rb") as file:
-            found[name] = file.read()
-    return found
-
-
 class TrainingTest(helpers.TestCase, parameterized.TestCase):
 
     def test_a_short_run(self):
@@ -75,12 +66,12 @@ class TrainingTest(helpers.TestCase, parameterized.TestCase):
         self.assertEqual(2, len(losses(output)))  # steps 10 and 20
         self.assertEqual(21, tf.train.load_variable("logs/model.ckpt-20", "Variable"))
 
-        before = contents("logs")
+        before = helpers.contents("logs")
         status, output, _ = train("--max_iterations=21")
         self.assertEqual(0, status)
         self.assertIn("21 iterations are done", output)
         self.assertIn("--max_iterations", output)
-        self.assertEqual(before, contents("logs"))
+        self.assertEqual(before, helpers.contents("logs"))
 
     def test_two_runs_print_the_same_losses(self):
         helpers.write_data("data", count=150)
@@ -93,12 +84,12 @@ class TrainingTest(helpers.TestCase, parameterized.TestCase):
     def test_another_data_set_is_refused(self):
         helpers.write_data("data")
         train("--max_iterations=1")
-        before = contents("logs")
+        before = helpers.contents("logs")
         helpers.write_data("data", count=41)
         status, _, errors = train("--max_iterations=2")
         self.assertEqual(1, status)
         self.assertRegex(errors, r"^Error: logs/model.ckpt-0 was trained on other data: .*--logs_dir")
-        self.assertEqual(before, contents("logs"))
+        self.assertEqual(before, helpers.contents("logs"))
 
     def test_without_data_the_default_folder_gives_practice_faces(self):
         status, output, errors = helpers.run_script(
