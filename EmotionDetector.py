@@ -21,7 +21,6 @@ if __name__ == "__main__":  # Not in the book: quiet, and heeding Ctrl-C, while 
 
 import tensorflow.compat.v1 as tf
 import numpy as np
-import pandas as pd
 from datetime import datetime
 
 FLAGS = tf.flags.FLAGS
@@ -231,43 +230,6 @@ def predict(sess, output_pred, feed_dict, settings=None):
     return np.concatenate(run_in_batches(sess, output_pred, feed_dict, settings)[0])
 
 
-def print_accuracy(probabilities, valid_labels, train_labels):
-    """Print how many validation faces are told right, and how many one constant answer gets."""
-    truth = valid_labels.argmax(axis=1)
-    usual = train_labels.sum(axis=0).argmax()
-    print("Validation Accuracy: %f" % np.mean(probabilities.argmax(axis=1) == truth))
-    print("Always answering %s: %f" % (EmotionDetectorUtils.EMOTIONS[usual],
-                                       np.mean(truth == usual)))
-
-
-def test(probabilities, valid_labels, test_probabilities):
-    """Print what is taken for what; draw it, and write what the test set's faces are taken for.
-
-    Args:
-        probabilities: float32 [n, 7] of the validation set.
-        valid_labels: one-hot float32 [n, 7].
-        test_probabilities: float32 [m, 7] of the test set; None where there is none.
-    """
-    counts = EmotionDetectorUtils.count_answers(valid_labels, probabilities)
-    table = pd.DataFrame(counts, index=EmotionDetectorUtils.EMOTIONS,
-                         columns=EmotionDetectorUtils.EMOTIONS)
-    table.insert(0, "faces", counts.sum(axis=1))
-    table.insert(1, "found", counts.diagonal())
-    print("Faces of each emotion, how many were found, and what they were taken for:")
-    print(table.to_string())
-    EmotionDetectorUtils.present(
-        lambda figure: EmotionDetectorUtils.draw_answer_counts(figure, counts),
-        os.path.join(FLAGS.logs_dir, "confusion_matrix.png"))
-
-    if test_probabilities is None:
-        EmotionDetectorUtils.notice("No test set: predictions.csv is not written.")
-        return
-    predictions = pd.DataFrame(test_probabilities, columns=EmotionDetectorUtils.EMOTIONS)
-    predictions.insert(0, "Id", range(1, len(predictions) + 1))
-    predictions.insert(1, "Emotion", test_probabilities.argmax(axis=1))
-    EmotionDetectorUtils.write_table(os.path.join(FLAGS.logs_dir, "predictions.csv"), predictions)
-
-
 def recorded_losses(logs_dir):
     """Read the losses of a run, and of those it resumed from, out of the event files.
 
@@ -283,7 +245,7 @@ def recorded_losses(logs_dir):
                     training[event.step] = values["Entropy"] + REGULARIZATION * values["Reg_loss"]
                 if "Validation_loss" in values:
                     validation[event.step] = values["Validation_loss"]
-        except tf.errors.DataLossError as error:
+        except tf.errors.OpError as error:
             EmotionDetectorUtils.notice(f"{path} ends early, as a killed run leaves it ({error}).")
     return training, validation
 
@@ -345,8 +307,9 @@ def restore(sess, saver, path):
     with stated(f"{path}.data-00000-of-00001 is damaged: {START_AFRESH}"):
         saver.restore(sess, path)
     ckpt = tf.train.get_checkpoint_state(FLAGS.logs_dir)
-    if ckpt:
-        saver.recover_last_checkpoints(ckpt.all_model_checkpoint_paths)  # to go on pruning them
+    if ckpt:  # the saver goes on pruning these: never those in the folder this one is a copy of
+        saver.recover_last_checkpoints([os.path.join(FLAGS.logs_dir, os.path.basename(path))
+                                        for path in ckpt.all_model_checkpoint_paths])
 
 
 def import_graph(path):
@@ -385,20 +348,20 @@ def check_training_data(path, data):
 
 
 def run_finite(sess, fetches, feed_dict, step):
-    """Run the loss and the summaries, which must all be numbers.
+    """Run the loss, and what follows it in the list `fetches`; the loss must be a number.
 
     Raises:
-        UserError: the loss is none, or a weight, for which TensorFlow draws no histogram.
+        UserError: it is none, or a weight, for which TensorFlow draws no histogram.
     """
     try:
-        loss_val, summary_str = sess.run(fetches, feed_dict=feed_dict)
+        results = sess.run(fetches, feed_dict=feed_dict)
     except tf.errors.InvalidArgumentError:
-        loss_val = np.nan
-    if not np.isfinite(loss_val):
+        results = [np.nan]
+    if not np.isfinite(results[0]):
         raise EmotionDetectorUtils.UserError(
             f"Training has diverged: after step {step} the loss is no number any more. "
             f"What was saved before stays in {FLAGS.logs_dir}.")
-    return loss_val, summary_str
+    return results
 
 
 def save(sess, saver, step):
@@ -474,9 +437,16 @@ def main(argv=None):
             print("Validation Loss: %f" % mean_loss(sess, loss_val, {
                 input_dataset: valid_images, input_labels: valid_labels}))
             probabilities = predict(sess, output_pred, {input_dataset: valid_images})
-            print_accuracy(probabilities, valid_labels, train_labels)
-            test(probabilities, valid_labels, predict(
-                sess, output_pred, {input_dataset: test_images}) if len(test_images) else None)
+            EmotionDetectorUtils.print_accuracy(probabilities, valid_labels, train_labels)
+            EmotionDetectorUtils.report(probabilities, valid_labels, FLAGS.logs_dir)
+            if not len(test_images):
+                EmotionDetectorUtils.notice("No test set: predictions.csv is not written.")
+                return
+            probabilities = predict(sess, output_pred, {input_dataset: test_images})
+            EmotionDetectorUtils.write_answers(
+                os.path.join(FLAGS.logs_dir, "predictions.csv"),
+                {"Id": range(1, len(test_images) + 1), "Emotion": probabilities.argmax(axis=1)},
+                probabilities)
             return
 
         # Not in the book: a resumed run goes on from its step; nothing is written before here
@@ -486,7 +456,8 @@ def main(argv=None):
                   f"--max_iterations={start + 100} would train it further.")
             return
         make_logs_dir()
-        summary_writer = tf.summary.FileWriter(FLAGS.logs_dir, sess.graph)
+        summary_writer = tf.summary.FileWriter(FLAGS.logs_dir, sess.graph,
+                                               filename_suffix=".%d" % start)
 
         # Not in the book: Ctrl-C waits until the step is done and saved
         with EmotionDetectorUtils.held_signals() as signals:
@@ -512,7 +483,7 @@ def main(argv=None):
                 # Not in the book: the last step is saved as well, and the one that is interrupted
                 last = step == FLAGS.max_iterations - 1 or bool(signals)
                 if step % 100 == 0 or last:
-                    run_finite(sess, [loss_val, summary_op], feed_dict, step)
+                    run_finite(sess, [loss_val], feed_dict, step)
                     save(sess, saver, step)
                     summary_writer.flush()
                 if last:
@@ -522,12 +493,11 @@ def main(argv=None):
                 EmotionDetectorUtils.notice(f"Step {step} is saved: the same command goes on "
                                             "from there.")
 
-        print_accuracy(predict(sess, output_pred, {input_dataset: valid_images}),
-                       valid_labels, train_labels)
-        losses = recorded_losses(FLAGS.logs_dir)
-        EmotionDetectorUtils.present(
-            lambda figure: EmotionDetectorUtils.draw_losses(figure, *losses),
-            os.path.join(FLAGS.logs_dir, "loss.png"))
+        probabilities = predict(sess, output_pred, {input_dataset: valid_images})
+    EmotionDetectorUtils.print_accuracy(probabilities, valid_labels, train_labels)
+    losses = recorded_losses(FLAGS.logs_dir)
+    EmotionDetectorUtils.present(lambda figure: EmotionDetectorUtils.draw_losses(figure, *losses),
+                                 os.path.join(FLAGS.logs_dir, "loss.png"))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import EmotionDetectorUtils
 if __name__ == "__main__":
     EmotionDetectorUtils.before_tensorflow()
 
-import pandas as pd
 import tensorflow.compat.v1 as tf
 from absl import app
 
@@ -25,9 +24,11 @@ tf.flags.DEFINE_string("figure", None, "File to draw images and answers into")
 tf.flags.DEFINE_bool("show", False, "Show that drawing in a window")
 tf.flags.DEFINE_string("csv", None, "File to write the answers into, a row for each image")
 
-# In a graph of the book's program dropout is always on: what its keep probability
-# (its rate, since TensorFlow 1.13) has to be fed for it to be off.
-DROPOUT_OFF = {"fc_1/dropout/keep_prob:0": 1.0, "fc_1/dropout/rate:0": 0.0}
+# In a graph of the book's program dropout is always on: what its constants have to be fed
+# for it to be off. They are the keep probability; since TensorFlow 1.13 the rate; in
+# today's tf.compat.v1 the threshold and the scale of what is kept.
+DROPOUT_OFF = {"fc_1/dropout/keep_prob:0": 1.0, "fc_1/dropout/rate:0": 0.0,
+               "fc_1/dropout/GreaterEqual/y:0": 0.0, "fc_1/dropout/Const:0": 1.0}
 
 
 @EmotionDetector.new_graph()
@@ -61,15 +62,16 @@ def read_images(paths):
     """Read what can be read of the files, and say on standard error what cannot.
 
     Returns:
-        A dictionary {path: image float32 [48, 48, 1]}.
+        The paths that could be read, and their images float32 [48, 48, 1].
     """
-    images = {}
+    read, images = [], []
     for path in paths:
         try:
-            images[path] = EmotionDetectorUtils.read_image(path, FLAGS.box)
+            images.append(EmotionDetectorUtils.read_image(path, FLAGS.box))
+            read.append(path)
         except EmotionDetectorUtils.UserError as error:
             EmotionDetectorUtils.notice(f"Error: {error}")
-    return images
+    return read, images
 
 
 def main(argv):
@@ -78,36 +80,33 @@ def main(argv):
     Returns:
         The exit status: 1 if an image could not be read.
     """
-    paths = argv[1:]
-    if not paths:
+    if not argv[1:]:
         raise app.UsageError("Name the images to classify: face.jpg ...", exitcode=2)
     if FLAGS.figure:
         EmotionDetectorUtils.check_output(FLAGS.figure, (".png", ".jpg", ".pdf", ".svg"))
     if FLAGS.csv:
         EmotionDetectorUtils.check_output(FLAGS.csv, (".csv",))
 
-    images = read_images(paths)
+    paths, images = read_images(argv[1:])
     if not images:
         return 1
-    probabilities = classify(list(images.values()))
-    for path, row in zip(images, probabilities):
-        print(f"{path}: {EmotionDetectorUtils.EMOTIONS[row.argmax()]}")
-        for emotion, probability in zip(EmotionDetectorUtils.EMOTIONS, row):
-            print(f"{emotion} = {probability:.2%}")
+    probabilities = classify(images)
+    emotions = [EmotionDetectorUtils.EMOTIONS[row.argmax()] for row in probabilities]
+    for path, emotion, row in zip(paths, emotions, probabilities):
+        print(f"{path}: {emotion}")
+        for name, probability in zip(EmotionDetectorUtils.EMOTIONS, row):
+            print(f"{name} = {probability:.2%}")
 
     if FLAGS.csv:
-        table = pd.DataFrame(probabilities, columns=EmotionDetectorUtils.EMOTIONS)
-        table.insert(0, "path", list(images))
-        table.insert(1, "emotion", [EmotionDetectorUtils.EMOTIONS[row.argmax()]
-                                    for row in probabilities])
-        EmotionDetectorUtils.write_table(FLAGS.csv, table)
+        EmotionDetectorUtils.write_answers(
+            FLAGS.csv, {"path": paths, "emotion": emotions}, probabilities)
     if FLAGS.figure or FLAGS.show:
         answers = [(path, FLAGS.box, image, row)
-                   for (path, image), row in zip(images.items(), probabilities)]
+                   for path, image, row in zip(paths, images, probabilities)]
         EmotionDetectorUtils.present(
             lambda figure: EmotionDetectorUtils.draw_answers(figure, answers),
             FLAGS.figure, FLAGS.show)
-    return 0 if len(images) == len(set(paths)) else 1
+    return 0 if len(images) == len(argv[1:]) else 1
 
 
 if __name__ == "__main__":

@@ -55,6 +55,12 @@ def contents(*folders):
     return found
 
 
+def changed(before, *folders):
+    """The files of a `before` that no longer hold what they held, by path."""
+    after = contents(*folders)
+    return [path for path in before if after.get(path) != before[path]]
+
+
 @contextlib.contextmanager
 def unprivileged():
     """Give up root's right to read and write everything, for a while."""

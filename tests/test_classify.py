@@ -11,6 +11,7 @@ import unittest
 import helpers
 import numpy as np
 import tensorflow.compat.v1 as tf
+from absl.testing import parameterized
 from PIL import Image
 
 import EmotionDetector
@@ -128,6 +129,21 @@ class ClassifyTest(helpers.TestCase):
             os.rename(hidden, self.logs)
         self.assertEqual((0, ""), (status, errors))
 
+    def test_an_image_named_twice_is_answered_twice(self):
+        names = write_pictures(helpers.faces(1)[1]) * 2
+        status, output, _ = self.classify("--csv=out.csv", *names)
+        self.assertEqual((0, 2), (status, output.count("face00.png: ")))
+        self.assertEqual(names, [row["path"] for row in read_table("out.csv")])
+
+    def test_a_name_that_no_letters_spell(self):
+        name = os.fsdecode(b"f\xe4ce \xe7\xac\x91.png")
+        os.rename(*write_pictures(helpers.faces(1)[1]), name)
+        status, output, errors = self.classify("--csv=out.csv", "--figure=out.png", name)
+        self.assertEqual((0, ""), (status, errors))
+        self.assertIn("f\\udce4ce \u7b11.png: ", output)
+        with open("out.csv", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            self.assertEqual([name], [row["path"] for row in csv.DictReader(file)])
+
     def test_other_data_may_be_tested_on(self):
         helpers.write_data("other", count=50)
         status, _, errors = helpers.run_script(
@@ -152,10 +168,33 @@ class ClassifyTest(helpers.TestCase):
         self.assertIn("has never seen a photograph", errors)
 
 
-def run_book_program(folder):
+def dropout_of_2016(x):
+    """`tf.nn.dropout(x, 0.5)` as TensorFlow 0.12 built it; returns what turns it off, too."""
+    with tf.name_scope("dropout"):
+        keep_prob = tf.constant(0.5, name="keep_prob")
+        kept = tf.floor(keep_prob + tf.random_uniform(tf.shape(x)))
+        return tf.divide(x, keep_prob) * kept, {keep_prob: 1.0}
+
+
+def dropout_of_2018(x):
+    """The same as TensorFlow 1.13 built it."""
+    with tf.name_scope("dropout"):
+        rate = tf.constant(0.5, name="rate")
+        kept = tf.cast(tf.random_uniform(tf.shape(x)) >= rate, tf.float32)
+        return x * (1 / (1 - rate)) * kept, {rate: 0.0}
+
+
+def dropout_of_today(x):
+    """The same as the installed TensorFlow builds it."""
+    x_dropout = tf.nn.dropout(x, 0.5)
+    return x_dropout, {x_dropout.op.name.replace("SelectV2", name): value for name, value in (
+        ("GreaterEqual/y:0", 0.0), ("Const:0", 1.0))}
+
+
+def run_book_program(folder, dropout):
     """Train one step and save, in the graph that the chapter prints, as TensorFlow 0.12 built it.
 
-    Its dropout is a constant, and its variables are not yet resources.
+    Its variables are not yet resources. Returns what it answers with its dropout off.
     """
     with tf.Graph().as_default(), tf.variable_scope("", use_resource=False):
         weights, biases = {}, {}
@@ -180,10 +219,7 @@ def run_book_program(folder):
         with tf.name_scope("fc_1"):
             hidden = tf.reshape(hidden, [-1, 9216])
             hidden = tf.nn.relu(tf.matmul(hidden, weights["W_fc1"]) + biases["b_fc1"])
-            with tf.name_scope("dropout"):
-                keep_prob = tf.constant(0.5, name="keep_prob")
-                kept = tf.floor(keep_prob + tf.random_uniform(tf.shape(hidden)))
-                hidden = tf.divide(hidden, keep_prob) * kept
+            hidden, dropout_off = dropout(hidden)
         with tf.name_scope("fc_2"):
             pred = tf.matmul(hidden, weights["W_fc2"]) + biases["b_fc2"]
         output_pred = tf.nn.softmax(pred, name="output")
@@ -197,13 +233,14 @@ def run_book_program(folder):
             sess.run(train_op, {input_dataset: images, input_labels: np.eye(7)[labels]})
             os.makedirs(folder)
             tf.train.Saver().save(sess, folder + "/model.ckpt", global_step=0)
-            return sess.run(output_pred, {input_dataset: images, keep_prob: 1.0})
+            return sess.run(output_pred, {input_dataset: images} | dropout_off)
 
 
-class BookCheckpointTest(helpers.TestCase):
+class BookCheckpointTest(helpers.TestCase, parameterized.TestCase):
 
-    def test_classified_tested_and_trained_on(self):
-        expected = run_book_program("book")
+    @parameterized.parameters(dropout_of_2016, dropout_of_2018, dropout_of_today)
+    def test_classified_tested_and_trained_on(self, dropout):
+        expected = run_book_program("book", dropout)
         self.assertEqual(27, len(tf.train.list_variables("book")))
         names = write_pictures(helpers.faces(20)[1])
         for number in range(2):

@@ -7,6 +7,8 @@ import random
 import re
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 import unittest
@@ -366,9 +368,8 @@ class LogsTest(Counted):
             with helpers.file_size_limit(10_000_000):
                 self.assert_stated(train("--max_iterations=2"),
                                    "^Error: logs/model.ckpt-1 cannot be saved .*File too large")
-            after = helpers.contents("logs")
-            self.assertEqual(before, {path: after.get(path) for path in before})
-            self.assertEqual([], [path for path in after
+            self.assertEqual([], helpers.changed(before, "logs"))
+            self.assertEqual([], [path for path in helpers.contents("logs")
                                   if path not in before and "tfevents" not in path])
             self.assertIn("Model Restored!", train("--max_iterations=2")[1])
         self.count("logs", check)
@@ -406,8 +407,7 @@ class LogsTest(Counted):
             with mock.patch.object(EmotionDetector, "LEARNING_RATE", rate):
                 self.assert_stated(train("--max_iterations=21"), "^Error: Training has diverged: after "
                                                                  "step .*What was saved before")
-            after = helpers.contents("logs")
-            self.assertEqual(before, {path: after.get(path) for path in before})
+            self.assertEqual([], helpers.changed(before, "logs"))
             status, output, errors = train("--max_iterations=2")
             self.assertEqual(0, status, errors)
             self.assertIn("Model Restored!", output)
@@ -511,6 +511,20 @@ class ProcessTest(Counted):
                 ("EmotionDetectorTest.py", ["empty.png"], "no picture")):
             process = helpers.start_script(script, *args)
             self.count("processes", functools.partial(self.assert_ends, process, 1, pattern))
+
+    def test_standard_output_that_takes_no_more(self):
+        script = [sys.executable, os.path.join(helpers.ROOT, "EmotionDetectorUtils.py"),
+                  "--data_dir=data", "--figure=first.png"]
+        reader, pipe = os.pipe()
+        os.close(reader)  # as `| head` does after its lines
+        with open(pipe, "wb") as closed, open("/dev/full", "wb") as full:
+            for output, status, errors in (
+                    (closed, 141, ""), (full, 1, "Error: Standard output: No space left on device.\n")):
+                def check(output=output, status=status, errors=errors):
+                    result = subprocess.run(script, stdout=output, stderr=subprocess.PIPE, text=True,
+                                            check=False)
+                    self.assertEqual((status, errors), (result.returncode, result.stderr))
+                self.count("processes", check)
 
     @parameterized.parameters(signal.SIGINT, signal.SIGTERM)
     def test_signal_while_reading(self, number):

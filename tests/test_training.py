@@ -2,6 +2,7 @@
 import glob
 import os
 import re
+import shutil
 import unittest
 
 import helpers
@@ -72,6 +73,19 @@ class TrainingTest(helpers.TestCase, parameterized.TestCase):
         self.assertIn("21 iterations are done", output)
         self.assertIn("--max_iterations", output)
         self.assertEqual(before, helpers.contents("logs"))
+
+    def test_a_copied_folder_goes_on_and_leaves_the_first_alone(self):
+        helpers.write_data("data")
+        logs = os.path.abspath("logs")  # a full path, as `checkpoint` then holds it
+        for iterations in range(1, 7):  # one checkpoint more than are kept
+            train(f"--logs_dir={logs}", f"--max_iterations={iterations}")
+        before = helpers.contents("logs")
+        shutil.copytree("logs", "copy")
+        self.assertEqual(0, train("--logs_dir=copy", "--max_iterations=7")[0])
+        self.assertEqual(before, helpers.contents("logs"))
+        for folder, steps in (("logs", range(1, 6)), ("copy", range(2, 7))):
+            self.assertEqual([f"model.ckpt-{step}.index" for step in steps],
+                             [name for name in helpers.names(folder) if name.endswith("index")])
 
     def test_two_runs_print_the_same_losses(self):
         helpers.write_data("data", count=150)
