@@ -13,6 +13,7 @@ AMD EPYC processor). What the chapter does not print is marked.
 import contextlib
 import glob
 import os
+import threading
 
 import EmotionDetectorUtils
 
@@ -194,7 +195,7 @@ def get_next_batch(images, labels, step):
 @contextlib.contextmanager
 def new_graph():
     """Give the function that this decorates a TF1 graph of its own for each call."""
-    tf.logging.set_verbosity(tf.logging.ERROR)  # TF1's functions are deprecated, and wanted here
+    tf.logging.set_verbosity(tf.logging.FATAL)  # not of deprecation; its errors are ours to state
     with tf.Graph().as_default():
         tf.set_random_seed(0)
         yield
@@ -251,16 +252,29 @@ def recorded_losses(logs_dir):
 
 
 @contextlib.contextmanager
-def stated(sentence):
+def stated(sentence, faults=BAD_FILE):
     """Turn what TensorFlow says of a file into an error of one sentence."""
     try:
         yield
-    except BAD_FILE as error:
+    except faults as error:
         while isinstance(error.__context__, tf.errors.OpError):
             error = error.__context__  # the first one says it without the graph around it
         reason = getattr(error, "strerror", None) or str(getattr(error, "message", error))
         reason = reason.splitlines()[0] if reason else type(error).__name__
         raise EmotionDetectorUtils.UserError(f"{sentence} ({reason}).") from error
+
+
+@contextlib.contextmanager
+def stated_events():
+    """Turn what goes wrong in the thread that writes the event file into such an error, too."""
+    hook = threading.excepthook
+    threading.excepthook = lambda _: None  # it is raised once more, in the main thread
+    try:
+        with stated(f"The curves cannot be written into {FLAGS.logs_dir}",
+                    (RuntimeError, IndexError)):
+            yield
+    finally:
+        threading.excepthook = hook
 
 
 def newest_checkpoint(logs_dir):
@@ -456,11 +470,10 @@ def main(argv=None):
                   f"--max_iterations={start + 100} would train it further.")
             return
         make_logs_dir()
-        summary_writer = tf.summary.FileWriter(FLAGS.logs_dir, sess.graph,
-                                               filename_suffix=".%d" % start)
-
         # Not in the book: Ctrl-C waits until the step is done and saved
-        with EmotionDetectorUtils.held_signals() as signals:
+        with stated_events(), EmotionDetectorUtils.held_signals() as signals:
+            summary_writer = tf.summary.FileWriter(FLAGS.logs_dir, sess.graph,
+                                                   filename_suffix=".%d" % start)
             for step in range(start, FLAGS.max_iterations):
                 batch_image, batch_label = get_next_batch(train_images, train_labels, step)
                 feed_dict = {input_dataset: batch_image, input_labels: batch_label,

@@ -374,6 +374,16 @@ class LogsTest(Counted):
             self.assertIn("Model Restored!", train("--max_iterations=2")[1])
         self.count("logs", check)
 
+    def test_full_disk_while_the_curves_are_written(self):
+        before = self.model()
+
+        def check():
+            with helpers.file_size_limit(10):
+                self.assert_stated(train("--max_iterations=2"),
+                                   "^Error: The curves cannot be written into logs .*File too large")
+            self.assertEqual([], helpers.changed(before, "logs"))
+        self.count("logs", check)
+
     def test_full_disk_while_pictures_and_tables_are_written(self):
         before = self.model()
 
