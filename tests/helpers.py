@@ -100,7 +100,7 @@ def write_csv(path, labels, pixels, header="Emotion,Pixels"):
     with open(path, "w") as file:
         print(header if labels is not None else "Pixels", file=file)
         for row in range(len(pixels)):
-            text = '"' + " ".join(map(str, pixels[row])) + '"'
+            text = '"' + " ".join(map(str, pixels[row].tolist())) + '"'
             print(text if labels is None else f"{labels[row]},{text}", file=file)
 
 
