@@ -11,6 +11,7 @@ import csv
 import gc
 import hashlib
 import io
+import logging
 import math
 import os
 import signal
@@ -166,7 +167,7 @@ def check_folder(path):
     try:
         tempfile.TemporaryFile(dir=path).close()
     except OSError as error:
-        raise UserError(f"{path} is no folder that can be written to ({error.strerror}).") from error
+        raise UserError(f"{path} is no folder to write to ({error.strerror}).") from error
 
 
 # The data files. The chapter calls read_data and does not print it.
@@ -329,7 +330,8 @@ def read_csv(path, labelled=True):
             header = [name.strip().lower() for name in next(rows, [])]
             for name in ("Emotion", "Pixels") if labelled else ("Pixels",):
                 if name.lower() not in header:
-                    raise ValueError(f"no column {name} among {', '.join(header)[:200]}")
+                    found = " ".join(", ".join(header)[:200].split())  # on one line
+                    raise ValueError(f"no column {name} among {found}")
             for row in filter(None, rows):  # an empty line is no row
                 cells = dict(zip(header, row))
                 emotion = cells.get("emotion", "") if labelled else "0"
@@ -606,7 +608,8 @@ def place_box(path, size, box=None):
         left = math.nan
     if not (0 <= left < left + width <= size[0] and 0 <= top < top + height <= size[1]):
         raise UserError(f"--box={','.join(map(str, box))} does not lie in {path}, which is "
-                        f"{size[0]} pixels wide and {size[1]} high: expected LEFT,TOP,WIDTH,HEIGHT.")
+                        f"{size[0]} pixels wide and {size[1]} high: "
+                        "expected LEFT,TOP,WIDTH,HEIGHT.")
     return left, top, width, height
 
 
@@ -648,8 +651,9 @@ def present(draw, path=None, show=False):
     Raises:
         UserError: the file cannot be written, or there is no window to be had.
     """
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # no word of the fonts it finds
     try:
-        from matplotlib import pyplot as plt  # here, since it takes half a second
+        from matplotlib import pyplot as plt  # here, since it takes a third of a second
 
         figure = plt.figure() if show else plt.Figure()
     except (ImportError, RuntimeError, ValueError) as error:
@@ -679,6 +683,13 @@ def write_answers(path, columns, probabilities):
     table = pd.DataFrame(columns | dict(zip(EMOTIONS, probabilities.T)))
     with written_whole(path) as file:
         table.to_csv(file, mode="wb", index=False, errors="surrogateescape")
+
+
+def write_predictions(probabilities, folder):
+    """Write what the faces of a test set [n, 7] are taken for: `predictions.csv` in a folder."""
+    write_answers(os.path.join(folder, "predictions.csv"),
+                  {"Id": range(1, len(probabilities) + 1),
+                   "Emotion": probabilities.argmax(axis=1)}, probabilities)
 
 
 def print_accuracy(probabilities, labels, train_labels):

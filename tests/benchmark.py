@@ -2,7 +2,7 @@
 
     python tests/benchmark.py
 
-takes about three minutes on two cores, prints a table, and marks the targets that are
+takes three and a half minutes on two cores, prints a table, and marks the targets that are
 missed. What is compared runs in turns, and medians count. Everything is measured in a
 process of its own, which this script starts with the name of one of its functions.
 """
