@@ -83,7 +83,7 @@ def main(argv):
     if not argv[1:]:
         raise app.UsageError("Name the images to classify: face.jpg ...", exitcode=2)
     if FLAGS.figure:
-        EmotionDetectorUtils.check_output(FLAGS.figure, (".png", ".jpg", ".pdf", ".svg"))
+        EmotionDetectorUtils.check_output(FLAGS.figure, EmotionDetectorUtils.FIGURES)
     if FLAGS.csv:
         EmotionDetectorUtils.check_output(FLAGS.csv, (".csv",))
 

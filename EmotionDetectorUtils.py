@@ -49,6 +49,7 @@ NOT_CSV = {  # how a file begins that is not the CSV file it is named after
 }
 DAMAGED_NPZ = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError,
                NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
+FIGURES = (".png", ".jpg", ".jpeg", ".pdf", ".svg")  # how the name of a drawing ends
 IMAGE_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
 BAD_IMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError,
              OverflowError, MemoryError, struct.error, zlib.error,
@@ -134,8 +135,9 @@ def run(main, takes_files=False):
             notice(f"Error: {error.filename or 'Standard output'}: {error.strerror}.")
             return 1
 
+    if not gc.isenabled():
+        gc.freeze()  # TensorFlow is loaded, and stays
     before_tensorflow()
-    gc.freeze()
     gc.enable()
     # Line by line, so that a log file keeps up with the run; no letter of a path is an error
     sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
@@ -794,8 +796,11 @@ def draw_answer_counts(figure, counts):
 
 def main(_argv):
     """Look at the data: the chapter's first listing."""
-    # Not in the book: only the default folder may be without data
+    # Not in the book: only the default folder may be without data; a file instead of a window
     find_named_data(FLAGS["data_dir"])
+    if FLAGS.figure:
+        check_output(FLAGS.figure, FIGURES)
+
     train_images, train_labels, _, _, test_images = read_data(FLAGS.data_dir)
     print("train images shape = ", train_images.shape)
     print("train labels shape = ", train_labels.shape)

@@ -517,6 +517,8 @@ class ProcessTest(Counted):
         for script, args, pattern in (
                 ("EmotionDetector.py", ["--data_dir=bad"], "line 14: Emotion is '7'"),
                 ("EmotionDetectorUtils.py", ["--data_dir=bad"], "line 14: Emotion is '7'"),
+                ("EmotionDetectorUtils.py", ["--data_dir=data", "--figure=first.xyz"],
+                 "first.xyz: expected a name that ends in .png"),
                 ("EmotionDetector.py", ["--data_dir=data", "--logs_dir=logs"], "is damaged"),
                 ("EmotionDetectorTest.py", ["empty.png"], "no picture")):
             process = helpers.start_script(script, *args)
