@@ -7,7 +7,7 @@ emotions from 48x48 grey faces:
     python EmotionDetector.py --mode=train
 
 Without the book's data it practises on faces that it draws, and finds the emotion of
-99.0 % of the validation faces after 1,001 iterations (51 seconds on two cores of an
+99.0 % of the validation faces after 1,001 iterations (53 seconds on two cores of an
 AMD EPYC processor). What the chapter does not print is marked.
 """
 import contextlib
