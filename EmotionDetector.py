@@ -10,14 +10,16 @@ Without the book's data it practises on faces that it draws, and finds the emoti
 99.0 % of the validation faces after 1,001 iterations (53 seconds on two cores of an
 AMD EPYC processor). What the chapter does not print is marked.
 """
+import os
+
+# Not in the book: for what surrounds the listings
 import contextlib
 import glob
-import os
 import threading
 
 import EmotionDetectorUtils
 
-if __name__ == "__main__":  # Not in the book: quiet, and heeding Ctrl-C, while TensorFlow loads
+if __name__ == "__main__":  # Not in the book: TensorFlow loads fast, quietly, heeding Ctrl-C
     EmotionDetectorUtils.before_tensorflow()
 
 import tensorflow.compat.v1 as tf
