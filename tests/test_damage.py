@@ -544,7 +544,8 @@ class ProcessTest(Counted):
         os.remove("data/train.csv")
         os.mkfifo("data/train.csv")
         process = self.start()
-        with open("data/train.csv", "w"):  # waits until it is being read, and keeps it waiting
+        with open("data/train.csv", "w"):  # waits until it is opened, and keeps it waiting
+            time.sleep(0.5)  # a signal just before a read that blocks would wait for its end
             self.count("signals", lambda: self.assert_stopped(process, number))
 
     @parameterized.parameters(signal.SIGINT, signal.SIGTERM)
