@@ -461,6 +461,8 @@ def main(argv=None):
             if len(test_images):
                 EmotionDetectorUtils.write_predictions(
                     predict(sess, output_pred, {input_dataset: test_images}), FLAGS.logs_dir)
+            else:
+                EmotionDetectorUtils.notice("No test set: predictions.csv is not written.")
             return
 
         # Not in the book: a resumed run goes on from its step; nothing is written before here
@@ -471,7 +473,8 @@ def main(argv=None):
             return
         make_logs_dir()
 
-        # Not in the book: Ctrl-C waits until the step is done and saved
+        # Not in the book: Ctrl-C waits until the step is done and saved; a file of curves of its
+        # own for each start, as TensorFlow names them by the second and overwrites
         with stated_training(), EmotionDetectorUtils.held_signals() as signals:
             summary_writer = tf.summary.FileWriter(FLAGS.logs_dir, sess.graph,
                                                    filename_suffix=".%d" % start)

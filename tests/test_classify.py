@@ -103,6 +103,15 @@ class ClassifyTest(helpers.TestCase):
         for name in ("confusion_matrix.png", "loss.png"):
             self.assertGreater(min(helpers.picture_size(os.path.join(self.logs, name))), 400)
 
+    def test_without_a_test_set_no_predictions(self):
+        helpers.write_csv("alone/train.csv", *helpers.faces(40))
+        shutil.copytree(self.logs, "logs", ignore=shutil.ignore_patterns("predictions.csv"))
+        status, output, errors = helpers.run_script(
+            EmotionDetector, "--mode=test", "--data_dir=alone", "--logs_dir=logs")
+        self.assertEqual((0, "No test set: predictions.csv is not written.\n"), (status, errors))
+        self.assertIn("Test size: 0\n", output)
+        self.assertNotIn("predictions.csv", helpers.names("logs"))
+
     def test_one_bad_image_among_three(self):
         names = write_pictures(helpers.faces(2)[1])
         status, output, errors = self.classify(names[0], "missing.jpg", names[1])

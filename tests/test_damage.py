@@ -384,6 +384,32 @@ class LogsTest(Counted):
             self.assertEqual([], helpers.changed(before, "logs"))
         self.count("logs", check)
 
+    def test_no_memory_for_a_step(self):
+        before = self.model()
+        full = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor\nat length")
+
+        def check():
+            with mock.patch.object(EmotionDetector, "get_next_batch", side_effect=full):
+                self.assert_stated(train("--max_iterations=2"),
+                                   r"^Error: Training has stopped; .* in logs \(OOM [a-z ]+\)\.$")
+            self.assertEqual([], helpers.changed(before, "logs"))
+        self.count("logs", check)
+
+    def test_going_back_to_the_checkpoint_before(self):
+        """As the README says: without `checkpoint`, and without the damaged one."""
+        for iterations in (1, 2):
+            train(f"--max_iterations={iterations}")
+        for name in helpers.names("logs"):
+            if name == "checkpoint" or name.startswith("model.ckpt-1."):
+                os.remove(os.path.join("logs", name))
+
+        def check():
+            status, output, errors = train("--max_iterations=3")
+            self.assertEqual((0, ""), (status, errors))
+            self.assertIn("Model Restored!", output)
+            self.assertEqual(3, tf.train.load_variable("logs/model.ckpt-2", "Variable"))
+        self.count("logs", check)
+
     def test_full_disk_while_pictures_and_tables_are_written(self):
         before = self.model()
 
@@ -538,6 +564,14 @@ class ProcessTest(Counted):
                                             text=True, check=False)
                     self.assertEqual((status, errors), (result.returncode, result.stderr))
                 self.count("processes", check)
+
+    @parameterized.parameters("nonsense", "module://none")
+    def test_a_drawing_library_that_is_not_there(self, backend):
+        args = ["--figure=first.png"] if backend == "nonsense" else []
+        with mock.patch.dict(os.environ, MPLBACKEND=backend):
+            process = helpers.start_script("EmotionDetectorUtils.py", "--data_dir=data", *args)
+        self.count("processes", lambda: self.assert_ends(
+            process, 1, r"^Error: matplotlib cannot start \(.*MPLBACKEND set wrongly\?\n$"))
 
     @parameterized.parameters(signal.SIGINT, signal.SIGTERM)
     def test_signal_while_reading(self, number):
