@@ -1,4 +1,3 @@
-# ruff: noqa: I001, UP031  (the order of the imports and the % are the book's)
 """Emotion recognition with CNNs: the chapter's program.
 
 Trains a network of two convolutional and two fully-connected layers to tell seven
@@ -7,27 +6,23 @@ emotions from 48x48 grey faces:
     python EmotionDetector.py --mode=train
 
 Without the book's data it practises on faces that it draws, and finds the emotion of
-99.0 % of the validation faces after 1,001 iterations (53 seconds on two cores of an
-AMD EPYC processor). What the chapter does not print is marked.
+99.0 % of the validation faces after 1,001 iterations. What the chapter does not print is
+marked, and stands after `main`.
 """
-import os
+if __name__ == "__main__":  # Not in the book: TensorFlow loads fast, and in silence
+    import EmotionDetectorUtils
+    EmotionDetectorUtils.start()
 
-# Not in the book: for what surrounds the listings
-import contextlib
-import glob
-import threading
-
+import tensorflow.compat.v1 as tf  # noqa: I001
+import numpy as np
+import os, sys, inspect  # noqa: F401
+from datetime import datetime
 import EmotionDetectorUtils
 
-if __name__ == "__main__":  # Not in the book: TensorFlow loads fast, quietly, heeding Ctrl-C
-    EmotionDetectorUtils.before_tensorflow()
-
-import tensorflow.compat.v1 as tf
-import numpy as np
-from datetime import datetime
+import contextlib, glob, ntpath, re, threading  # Not in the book: for the part after main
 
 FLAGS = tf.flags.FLAGS
-tf.flags.DEFINE_string("data_dir", EmotionDetectorUtils.DATA_DIR, "Path to data files")
+tf.flags.DEFINE_string("data_dir", "EmotionDetector/", "Path to data files")
 tf.flags.DEFINE_string("logs_dir", "logs/EmotionDetector_logs/",
                        "Path to where log files are to be saved")
 tf.flags.DEFINE_string("mode", "train", "mode: train (Default)/ test")
@@ -36,22 +31,14 @@ BATCH_SIZE = 128
 LEARNING_RATE = 1e-3
 MAX_ITERATIONS = 1001
 REGULARIZATION = 1e-2
-IMAGE_SIZE = EmotionDetectorUtils.IMAGE_SIZE  # 48
-NUM_LABELS = EmotionDetectorUtils.NUM_LABELS  # 7
-VALIDATION_PERCENT = EmotionDetectorUtils.VALIDATION_PERCENT  # 0.1
+IMAGE_SIZE = 48
+NUM_LABELS = 7
+VALIDATION_PERCENT = 0.1
 
-# Not in the book: a wrong mode is an error, the run's length a flag, a GPU's memory is shared.
-tf.flags.register_validator("mode", lambda mode: mode in ("train", "test"),
-                            message="must be train or test")
+# Not in the book: a wrong mode is an error, and the length of a run a flag.
+tf.flags.register_validator("mode", lambda mode: mode in ("train", "test"), "must be train or test")
 tf.flags.DEFINE_integer("max_iterations", MAX_ITERATIONS,
                         "Training ends after this many iterations", lower_bound=1)
-SESSION_CONFIG = tf.ConfigProto(gpu_options=tf.GPUOptions(allow_growth=True))
-DROPOUT_PROB = 0.5  # the book's prob: the share of neurons that dropout keeps in training
-
-START_AFRESH = "bring it back from a copy, or train afresh with another --logs_dir"
-NO_MODEL = "%s holds no model: train one first, with python EmotionDetector.py --mode=train."
-BAD_FILE = (tf.errors.OpError, OSError, ValueError, KeyError, TypeError, AttributeError,
-            IndexError, RuntimeError)  # whatever TensorFlow stumbles over in a damaged file
 
 
 def weight_variable(shape, stddev=0.02, name=None):
@@ -78,21 +65,8 @@ def bias_variable(shape, name=None):
         return tf.get_variable(name, initializer=initial)
 
 
-def add_to_regularization_loss(W, b):
-    """Add the L2 terms of a layer to the collection `losses`; the book's listing."""
-    tf.add_to_collection("losses", tf.nn.l2_loss(W))
-    tf.add_to_collection("losses", tf.nn.l2_loss(b))
-
-
-def max_pool_2x2(x):
-    """Halve height and width: [n, h, w, c] to [n, h/2, w/2, c]. Used, not printed, in the book."""
-    return tf.nn.max_pool(x, ksize=[1, 2, 2, 1], strides=[1, 2, 2, 1], padding="SAME")
-
-
 def loss(pred, label):
     """Mean cross-entropy plus regularization; the book's listing.
-
-    The two scalars for TensorBoard are those of the book's repository.
 
     Args:
         pred: logits float32 [n, 7]. No softmax before: the cross-entropy applies it.
@@ -104,10 +78,16 @@ def loss(pred, label):
     cross_entropy_loss = tf.nn.softmax_cross_entropy_with_logits(logits=pred, labels=label)
     cross_entropy_loss = tf.reduce_mean(cross_entropy_loss)
     reg_losses = tf.add_n(tf.get_collection("losses"))
-    # Not in the book: the two curves for TensorBoard
+    # Not in the book: two curves for TensorBoard, as in the book's repository
     tf.summary.scalar("Entropy", cross_entropy_loss)
     tf.summary.scalar("Reg_loss", reg_losses)
     return cross_entropy_loss + REGULARIZATION * reg_losses
+
+
+def add_to_regularization_loss(W, b):
+    """Add the L2 terms of a layer to the collection `losses`; the book's listing."""
+    tf.add_to_collection("losses", tf.nn.l2_loss(W))
+    tf.add_to_collection("losses", tf.nn.l2_loss(b))
 
 
 def emotion_cnn(dataset, dropout_prob):
@@ -139,7 +119,7 @@ def emotion_cnn(dataset, dropout_prob):
     }
 
     # 48x48x1 -> 48x48x32 by 5x5 kernels -> 24x24x32 by pooling
-    with tf.name_scope("conv1"):
+    with tf.name_scope("conv1") as scope:
         tf.summary.histogram("W_conv1", weights['wc1'])
         tf.summary.histogram("b_conv1", biases['bc1'])
         conv_1 = tf.nn.conv2d(dataset, weights['wc1'], strides=[1, 1, 1, 1], padding="SAME")
@@ -149,7 +129,7 @@ def emotion_cnn(dataset, dropout_prob):
         add_to_regularization_loss(weights['wc1'], biases['bc1'])
 
     # 24x24x32 -> 24x24x64 by 3x3 kernels -> 12x12x64 by pooling
-    with tf.name_scope("conv2"):
+    with tf.name_scope("conv2") as scope:
         tf.summary.histogram("W_conv2", weights['wc2'])
         tf.summary.histogram("b_conv2", biases['bc2'])
         conv_2 = tf.nn.conv2d(h_pool1, weights['wc2'], strides=[1, 1, 1, 1], padding="SAME")
@@ -159,7 +139,7 @@ def emotion_cnn(dataset, dropout_prob):
         add_to_regularization_loss(weights['wc2'], biases['bc2'])
 
     # 12*12*64 = 9216 values in one row -> 256 neurons
-    with tf.name_scope("fc_1"):
+    with tf.name_scope("fc_1") as scope:
         image_size = IMAGE_SIZE // 4
         h_flat = tf.reshape(h_pool2, [-1, image_size * image_size * 64])
         tf.summary.histogram("W_fc1", weights['wf1'])
@@ -168,271 +148,28 @@ def emotion_cnn(dataset, dropout_prob):
         h_fc1_dropout = tf.nn.dropout(h_fc1, dropout_prob)
 
     # 256 -> one neuron for each of the 7 emotions
-    with tf.name_scope("fc_2"):
+    with tf.name_scope("fc_2") as scope:  # noqa: F841
         tf.summary.histogram("W_fc2", weights['wf2'])
         tf.summary.histogram("b_fc2", biases['bf2'])
         pred = tf.matmul(h_fc1_dropout, weights['wf2']) + biases['bf2']
-    return pred
+        return pred
 
 
-def get_next_batch(images, labels, step):
-    """Take the batch of a step. Used, not printed, in the book.
-
-    Args:
-        images: float32 [n, 48, 48, 1].
-        labels: float32 [n, 7].
-        step: the number of the iteration, from 0.
-
-    Returns:
-        BATCH_SIZE images and their labels; all of them where n <= BATCH_SIZE.
-    """
-    if images.shape[0] <= BATCH_SIZE:
-        return images, labels
-    offset = (step * BATCH_SIZE) % (images.shape[0] - BATCH_SIZE)
-    return images[offset:offset + BATCH_SIZE], labels[offset:offset + BATCH_SIZE]
-
-
-# Not in the book: what surrounds the listings: the graph, evaluation, checkpoints.
-
-@contextlib.contextmanager
-def new_graph():
-    """Give the function that this decorates a TF1 graph of its own for each call."""
-    tf.logging.set_verbosity(tf.logging.FATAL)  # not of deprecation; its errors are ours to state
-    with tf.Graph().as_default():
-        tf.set_random_seed(0)
-        yield
-
-
-def run_in_batches(sess, tensor, feed_dict, settings=None):
-    """Run a tensor on any number of rows, at most BATCH_SIZE at a time.
-
-    Args:
-        tensor: what to compute.
-        feed_dict: arrays of n >= 1 rows each.
-        settings: what else to feed, the same for each batch.
-
-    Returns:
-        The list of the results, and the list of the batches' sizes.
-    """
-    rows = len(next(iter(feed_dict.values())))
-    starts = range(0, rows, BATCH_SIZE)
-    results = [sess.run(tensor, feed_dict={key: array[start:start + BATCH_SIZE]
-                                           for key, array in feed_dict.items()} | (settings or {}))
-               for start in starts]
-    return results, [min(BATCH_SIZE, rows - start) for start in starts]
-
-
-def mean_loss(sess, loss_val, feed_dict):
-    """Return the loss over all rows of a feed."""
-    losses, sizes = run_in_batches(sess, loss_val, feed_dict)
-    return np.average(losses, weights=sizes)
-
-
-def predict(sess, output_pred, feed_dict, settings=None):
-    """Return the probabilities float32 [n, 7] for all rows of a feed."""
-    return np.concatenate(run_in_batches(sess, output_pred, feed_dict, settings)[0])
-
-
-def recorded_losses(logs_dir):
-    """Read the losses of a run, and of those it resumed from, out of the event files.
-
-    Returns:
-        Two dictionaries {step: loss}: training and validation.
-    """
-    training, validation = {}, {}
-    for path in sorted(glob.glob(os.path.join(glob.escape(logs_dir), "events.out.tfevents.*"))):
-        try:
-            for event in tf.train.summary_iterator(path):
-                values = {value.tag: value.simple_value for value in event.summary.value}
-                if "Entropy" in values:
-                    training[event.step] = values["Entropy"] + REGULARIZATION * values["Reg_loss"]
-                if "Validation_loss" in values:
-                    validation[event.step] = values["Validation_loss"]
-        except tf.errors.OpError as error:
-            EmotionDetectorUtils.notice(f"{path} ends early, as a killed run leaves it ({error}).")
-    return training, validation
-
-
-@contextlib.contextmanager
-def stated(sentence, faults=BAD_FILE):
-    """Turn what TensorFlow says of a file into an error of one sentence."""
-    try:
-        yield
-    except faults as error:
-        while isinstance(error.__context__, tf.errors.OpError):
-            error = error.__context__  # the first one says it without the graph around it
-        reason = getattr(error, "strerror", None) or str(getattr(error, "message", error))
-        reason = reason.splitlines()[0] if reason else type(error).__name__
-        raise EmotionDetectorUtils.UserError(f"{sentence} ({reason}).") from error
-
-
-@contextlib.contextmanager
-def stated_training():
-    """Turn what stops training, a full disk or memory, into such an error, too.
-
-    TensorFlow writes the event file in a thread of its own, and raises in both.
-    """
-    hook = threading.excepthook
-    threading.excepthook = lambda _: None
-    try:
-        with stated(f"Training has stopped; what was saved before stays in {FLAGS.logs_dir}",
-                    (tf.errors.OpError, RuntimeError, IndexError)):
-            yield
-    finally:
-        threading.excepthook = hook
-
-
-def newest_checkpoint(logs_dir):
-    """Return the path, without suffix, of a folder's newest checkpoint; None where there is none.
-
-    The file `checkpoint` names it, or where that is lost the highest number does. It is
-    looked for in the same folder, wherever it was written: folders are moved.
-
-    Raises:
-        UserError: a file of it is missing or damaged.
-    """
-    state = os.path.join(logs_dir, "checkpoint")
-    if os.path.exists(state):
-        with stated(f"{state} is damaged: {START_AFRESH}"):
-            ckpt = tf.train.get_checkpoint_state(logs_dir)
-            if not ckpt:
-                raise ValueError("it names no model")
-            path = os.path.join(logs_dir, os.path.basename(ckpt.model_checkpoint_path))
-    else:
-        paths = glob.glob(os.path.join(glob.escape(logs_dir), "model.ckpt-*.index"))
-        if not paths:
-            return None
-        path = max(paths, key=lambda path: (len(path), path)).removesuffix(".index")
-    for suffix in (".index", ".data-00000-of-00001", ".meta"):
-        if not os.path.isfile(path + suffix):
-            raise EmotionDetectorUtils.UserError(f"{path + suffix} is missing: {START_AFRESH}.")
-    return path
-
-
-def restore(sess, saver, path):
-    """Restore a checkpoint into the variables of the default graph.
-
-    Raises:
-        UserError: it is damaged, or of another network.
-    """
-    with stated(f"{path}.index is damaged: {START_AFRESH}"):
-        shapes = tf.train.load_checkpoint(path).get_variable_to_shape_map()
-    for variable in tf.global_variables():
-        name, shape = variable.op.name, variable.shape.as_list()
-        if shapes.get(name) != shape:
-            raise EmotionDetectorUtils.UserError(
-                f"{path} is of another network: {name} is {shapes.get(name, 'missing')}, "
-                f"expected {shape}. Name another folder with --logs_dir.")
-    with stated(f"{path}.data-00000-of-00001 is damaged: {START_AFRESH}"):
-        saver.restore(sess, path)
-    ckpt = tf.train.get_checkpoint_state(FLAGS.logs_dir)
-    if ckpt:  # the saver goes on pruning these: never those in the folder this one is a copy of
-        saver.recover_last_checkpoints([os.path.join(FLAGS.logs_dir, os.path.basename(path))
-                                        for path in ckpt.all_model_checkpoint_paths])
-
-
-def import_graph(path):
-    """Import the graph that was saved with a checkpoint into the default graph.
-
-    Returns:
-        Its `Saver`, and its constant `training_data`: None in a graph of the book's program.
-
-    Raises:
-        UserError: it is damaged, or of another network.
-    """
-    graph = tf.get_default_graph()
-    with stated(f"{path}.meta is damaged: {START_AFRESH}"):
-        saver = tf.train.import_meta_graph(f"{path}.meta", clear_devices=True)
-        for name, shape in (("input:0", [None, IMAGE_SIZE, IMAGE_SIZE, 1]),
-                            ("output:0", [None, NUM_LABELS])):
-            if not graph.get_tensor_by_name(name).shape.is_compatible_with(shape):
-                raise ValueError(f"of another network: the shape of {name} is not {shape}")
-        if "training_data" not in {operation.name for operation in graph.get_operations()}:
-            return saver, None
-        data = tf.get_static_value(graph.get_tensor_by_name("training_data:0"))
-        return saver, data.item().decode()
-
-
-def check_training_data(path, data):
-    """Refuse to train a model on with other faces than before; a test with others is told."""
-    with tf.Graph().as_default():
-        _, trained_on = import_graph(path)
-    if trained_on in (None, data):
-        return
-    if FLAGS.mode == "train":
-        raise EmotionDetectorUtils.UserError(
-            f"{path} was trained on other data: name another folder with --logs_dir, "
-            "or the same data with --data_dir.")
-    EmotionDetectorUtils.notice(f"{path} was trained on other data than it is tested on.")
-
-
-def run_finite(sess, fetches, feed_dict, step):
-    """Run the loss, and what follows it in the list `fetches`; the loss must be a number.
-
-    Raises:
-        UserError: it is none, or a weight, for which TensorFlow draws no histogram.
-    """
-    try:
-        results = sess.run(fetches, feed_dict=feed_dict)
-    except tf.errors.InvalidArgumentError:
-        results = [np.nan]
-    if not np.isfinite(results[0]):
-        raise EmotionDetectorUtils.UserError(
-            f"Training has diverged: after step {step} the loss is no number any more. "
-            f"What was saved before stays in {FLAGS.logs_dir}.")
-    return results
-
-
-def save(sess, saver, step):
-    """Save a checkpoint such that a kill at any moment leaves one that restores.
-
-    Raises:
-        UserError: the disk is full, say; the checkpoint before stays.
-    """
-    path = os.path.join(FLAGS.logs_dir, "model.ckpt")
-    with stated(f"{path}-{step} cannot be saved"):
-        try:
-            saver.export_meta_graph(f"{path}-{step}.meta")  # before `checkpoint` names it
-            saver.save(sess, path, global_step=step, write_meta_graph=False)
-        except BAD_FILE:
-            remove_parts(f"model.ckpt-{step}.*", "checkpoint.tmp*")
-            raise
-
-
-def make_logs_dir():
-    """Make --logs_dir, and rid it of what a killed run left half-written."""
-    with stated(f"{FLAGS.logs_dir} cannot be made a folder"):
-        os.makedirs(FLAGS.logs_dir, exist_ok=True)
-    EmotionDetectorUtils.check_folder(FLAGS.logs_dir)
-    remove_parts("model.ckpt-*.tempstate*", "model.ckpt-*.meta.tmp*", "checkpoint.tmp*")
-
-
-def remove_parts(*patterns):
-    """Remove what a save that failed, or was killed, has left of itself in --logs_dir."""
-    for pattern in patterns:
-        for part in glob.glob(os.path.join(glob.escape(FLAGS.logs_dir), pattern)):
-            os.remove(part)
-
-
-@new_graph()
+@EmotionDetectorUtils.new_graph()  # Not in the book: a seeded graph for each call
 def main(argv=None):
     """Train, or with --mode=test judge what was trained; the book's `main`."""
-    # Not in the book: only the default folder may be without data
-    EmotionDetectorUtils.find_named_data(FLAGS["data_dir"])
-
     train_images, train_labels, valid_images, valid_labels, test_images = \
         EmotionDetectorUtils.read_data(FLAGS.data_dir)
-    print("Train size: %s" % train_images.shape[0])
-    print("Validation size: %s" % valid_images.shape[0])
-    print("Test size: %s" % test_images.shape[0])
+    print("Train size: %s" % train_images.shape[0])  # noqa: UP031
+    print('Validation size: %s' % valid_images.shape[0])  # noqa: UP031
+    print("Test size: %s" % test_images.shape[0])  # noqa: UP031
 
     input_dataset = tf.placeholder(tf.float32, [None, IMAGE_SIZE, IMAGE_SIZE, 1], name="input")
     input_labels = tf.placeholder(tf.float32, [None, NUM_LABELS])
     global_step = tf.Variable(0, trainable=False)
     dropout_prob = tf.placeholder_with_default(1.0, [], name="dropout_prob")
-    # Not in the book: the model carries along what it was trained on
-    data = EmotionDetectorUtils.training_data(FLAGS.data_dir)
-    tf.constant(data, name="training_data")
+    # Not in the book: the model carries along what it is trained on
+    tf.constant(EmotionDetectorUtils.training_data(FLAGS.data_dir), name="training_data")
 
     pred = emotion_cnn(input_dataset, dropout_prob)
     output_pred = tf.nn.softmax(pred, name="output")
@@ -440,82 +177,260 @@ def main(argv=None):
     train_op = tf.train.AdamOptimizer(LEARNING_RATE).minimize(loss_val, global_step)
     summary_op = tf.summary.merge_all()
 
-    with tf.Session(config=SESSION_CONFIG) as sess:
+    with tf.Session() as sess:
         sess.run(tf.global_variables_initializer())
         saver = tf.train.Saver()
-        ckpt = newest_checkpoint(FLAGS.logs_dir)
-        if ckpt:
-            check_training_data(ckpt, data)
-            restore(sess, saver, ckpt)
-            print("Model Restored!")
+        with checkpoint_stated():  # Not in the book: whatever is wrong with it is one sentence
+            ckpt = tf.train.get_checkpoint_state(FLAGS.logs_dir)
+            ckpt = found(ckpt, needed=FLAGS.mode == "test")  # Not in the book: where it lies today
+            if ckpt and ckpt.model_checkpoint_path:
+                check_training_data(ckpt.model_checkpoint_path)  # Not in the book: other faces
+                saver.restore(sess, ckpt.model_checkpoint_path)
+                print("Model Restored!")
 
-        # Not in the book: --mode=test judges the model and trains nothing
+        # Not in the book: --mode=test trains nothing, and a resumed run goes on from its step
         if FLAGS.mode == "test":
-            if not ckpt:
-                raise EmotionDetectorUtils.UserError(NO_MODEL % FLAGS.logs_dir)
-            print("Validation Loss: %f" % mean_loss(sess, loss_val, {
-                input_dataset: valid_images, input_labels: valid_labels}))
-            probabilities = predict(sess, output_pred, {input_dataset: valid_images})
-            EmotionDetectorUtils.print_accuracy(probabilities, valid_labels, train_labels)
-            EmotionDetectorUtils.report(probabilities, valid_labels, FLAGS.logs_dir)
-            if len(test_images):
-                EmotionDetectorUtils.write_predictions(
-                    predict(sess, output_pred, {input_dataset: test_images}), FLAGS.logs_dir)
-            else:
-                EmotionDetectorUtils.notice("No test set: predictions.csv is not written.")
-            return
-
-        # Not in the book: a resumed run goes on from its step; nothing is written before here
+            return test(sess, loss_val, output_pred, {input_dataset: valid_images, input_labels: valid_labels},
+                        train_labels, test_images)
         start = sess.run(global_step)
         if start >= FLAGS.max_iterations:
-            print(f"The model is trained: {start} iterations are done. "
-                  f"--max_iterations={start + 100} would train it further.")
-            return
-        make_logs_dir()
+            return print(f"The model is trained: {start} iterations are done. "
+                         f"--max_iterations={start + 100} would train it further.")
 
-        # Not in the book: Ctrl-C waits until the step is done and saved; a file of curves of its
-        # own for each start, as TensorFlow names them by the second and overwrites
-        with stated_training(), EmotionDetectorUtils.held_signals() as signals:
-            summary_writer = tf.summary.FileWriter(FLAGS.logs_dir, sess.graph,
-                                                   filename_suffix=".%d" % start)
+        with training() as signals:  # Not in the book: a signal waits until the step is saved
+            summary_writer = tf.summary.FileWriter(FLAGS.logs_dir, sess.graph)
             for step in range(start, FLAGS.max_iterations):
                 batch_image, batch_label = get_next_batch(train_images, train_labels, step)
-                feed_dict = {input_dataset: batch_image, input_labels: batch_label,
-                             dropout_prob: DROPOUT_PROB}
+                feed_dict = {input_dataset: batch_image, input_labels: batch_label}
+                feed_dict[dropout_prob] = 0.5  # Not in the book, where it is a constant
                 sess.run(train_op, feed_dict=feed_dict)
                 if step % 10 == 0:
-                    train_loss, summary_str = run_finite(
-                        sess, [loss_val, summary_op], feed_dict, step)
+                    train_loss, summary_str = sess.run([loss_val, summary_op], feed_dict=feed_dict)
                     summary_writer.add_summary(summary_str, global_step=step)
-                    print("Training Loss: %f" % train_loss)
+                    print("Training Loss: %f" % train_loss)  # noqa: UP031
 
                 if step % 100 == 0:
-                    valid_loss = mean_loss(sess, loss_val, {input_dataset: valid_images,
-                                                            input_labels: valid_labels})
-                    print("%s Validation Loss: %f" % (datetime.now(), valid_loss))
+                    valid_loss = run_in_batches(sess, loss_val, feed_dict={input_dataset: valid_images,
+                                                                           input_labels: valid_labels})
+                    print("%s Validation Loss: %f" % (datetime.now(), valid_loss))  # noqa: UP031
                     # Not in the book: the validation curve
                     summary_writer.add_summary(tf.Summary(value=[tf.Summary.Value(
                         tag="Validation_loss", simple_value=valid_loss)]), global_step=step)
 
-                # Not in the book: the last step is saved as well, and the one that is interrupted
-                last = step == FLAGS.max_iterations - 1 or bool(signals)
+                # Not in the book: the last step is saved as well, and the one that a signal ends
+                last = bool(signals) or step == FLAGS.max_iterations - 1
                 if step % 100 == 0 or last:
-                    run_finite(sess, [loss_val], feed_dict, step)
-                    save(sess, saver, step)
-                    summary_writer.flush()
+                    check_and_export(sess, saver, step, [loss_val, summary_op], feed_dict)
+                    saver.save(sess, os.path.join(FLAGS.logs_dir, 'model.ckpt'), global_step=step)
                 if last:
                     break
-            summary_writer.close()
-            if signals:
-                EmotionDetectorUtils.notice(f"Step {step} is saved: the same command goes on "
-                                            "from there.")
 
-        probabilities = predict(sess, output_pred, {input_dataset: valid_images})
-    EmotionDetectorUtils.print_accuracy(probabilities, valid_labels, train_labels)
-    losses = recorded_losses(FLAGS.logs_dir)
-    EmotionDetectorUtils.present(lambda figure: EmotionDetectorUtils.draw_losses(figure, *losses),
-                                 os.path.join(FLAGS.logs_dir, "loss.png"))
+            summary_writer.close()  # Not in the book, from here on
+            if signals:
+                EmotionDetectorUtils.notice(f"Step {step} is saved: the same command goes on from there.")
+        answers = run_in_batches(sess, output_pred, feed_dict={input_dataset: valid_images})
+        print_accuracy(answers, valid_labels, train_labels)
+        EmotionDetectorUtils.draw_losses(*recorded_losses(), os.path.join(FLAGS.logs_dir, "loss.png"))
+
+
+# Used in the chapter's listings, and not printed.
+
+def max_pool_2x2(x):
+    """Halve height and width: [n, h, w, c] to [n, h/2, w/2, c]."""
+    return tf.nn.max_pool(x, ksize=[1, 2, 2, 1], strides=[1, 2, 2, 1], padding="SAME")
+
+
+def get_next_batch(images, labels, step):
+    """Take the batch of a step, counted from 0: BATCH_SIZE rows; all n where n <= BATCH_SIZE."""
+    if images.shape[0] <= BATCH_SIZE:
+        return images, labels
+    offset = (step * BATCH_SIZE) % (images.shape[0] - BATCH_SIZE)
+    return images[offset:offset + BATCH_SIZE], labels[offset:offset + BATCH_SIZE]
+
+
+# Not in the book: what `main` calls beside: answers, checkpoints, the training's beginning and end.
+
+def run_in_batches(sess, fetch, feed_dict):
+    """Run a tensor on any number of rows, at most BATCH_SIZE at a time.
+
+    Args:
+        fetch: a scalar, or a tensor with a row for each row that is fed.
+        feed_dict: arrays of n >= 1 rows each.
+
+    Returns:
+        The scalar's mean over all rows, or the n rows.
+    """
+    rows = len(next(iter(feed_dict.values())))
+    sizes = [min(BATCH_SIZE, rows - start) for start in range(0, rows, BATCH_SIZE)]
+    results = [sess.run(fetch, feed_dict={key: array[BATCH_SIZE * number:][:size]
+                                          for key, array in feed_dict.items()})
+               for number, size in enumerate(sizes)]
+    return np.concatenate(results) if np.ndim(results[0]) else np.average(results, weights=sizes)
+
+
+def print_accuracy(answers, labels, train_labels):
+    """Print how many of n faces, both [n, 7], are told right, and how many one constant answer gets."""
+    truth, usual = labels.argmax(axis=1), train_labels.sum(axis=0).argmax()
+    print(f"Validation Accuracy: {np.mean(answers.argmax(axis=1) == truth):f}")
+    print(f"Always answering {EmotionDetectorUtils.EMOTIONS[usual]}: {np.mean(truth == usual):f}")
+
+
+def test(sess, loss_val, output_pred, feed_dict, train_labels, test_images):
+    """Judge the model, as --mode=test: print it, and write tables and pictures into --logs_dir.
+
+    Args:
+        feed_dict: the placeholders of the images and of the labels, with the validation set.
+    """
+    (input_dataset, valid_images), (_, valid_labels) = feed_dict.items()
+    print(f"Validation Loss: {run_in_batches(sess, loss_val, feed_dict):f}")
+    valid_answers = run_in_batches(sess, output_pred, {input_dataset: valid_images})
+    print_accuracy(valid_answers, valid_labels, train_labels)
+    if len(test_images):
+        answers = run_in_batches(sess, output_pred, {input_dataset: test_images})
+        EmotionDetectorUtils.write_answers(os.path.join(FLAGS.logs_dir, "predictions.csv"), {
+            "Id": range(1, len(answers) + 1), "Emotion": answers.argmax(axis=1)}, answers)
+    else:
+        EmotionDetectorUtils.notice("No test set: predictions.csv is not written.")
+    EmotionDetectorUtils.report(valid_answers, valid_labels.argmax(axis=1),
+                                os.path.join(FLAGS.logs_dir, "confusion_matrix.png"))
+    test_labels, _ = EmotionDetectorUtils.read_test_set(FLAGS.data_dir)
+    if test_labels is not None:
+        print(f"Test Accuracy: {np.mean(answers.argmax(axis=1) == test_labels):f}")
+        EmotionDetectorUtils.report(answers, test_labels,
+                                    os.path.join(FLAGS.logs_dir, "confusion_matrix_test.png"))
+
+
+@contextlib.contextmanager
+def checkpoint_stated():
+    """State whatever TensorFlow stumbles over in a checkpoint: it raises eight types for that."""
+    try:
+        yield
+    except EmotionDetectorUtils.UserError:
+        raise
+    except Exception as error:
+        path, fault = os.path.join(FLAGS.logs_dir, "checkpoint"), "is damaged"
+        with contextlib.suppress(Exception):
+            path = found(tf.train.get_checkpoint_state(FLAGS.logs_dir)).model_checkpoint_path
+            if is_intact(path):
+                fault = "is of another network, or of another program"
+        raise EmotionDetectorUtils.UserError(
+            f"{os.path.abspath(path)} {fault} ({EmotionDetectorUtils.reason(error)}): bring it back "
+            "from a copy, or name another folder with --logs_dir.") from error
+
+
+def is_intact(path):
+    """Whether all of a checkpoint can be read, and its graph if it is this program's."""
+    reader = tf.train.load_checkpoint(path)
+    for name in reader.get_variable_to_shape_map():
+        reader.get_tensor(name)
+    return saved_nodes(path) or not reader.has_tensor("W_conv1")
+
+
+def saved_nodes(path):
+    """Return the operations of the graph that was saved with a checkpoint; none without one."""
+    if not os.path.exists(path + ".meta"):
+        return []
+    with open(path + ".meta", "rb") as file:
+        nodes = tf.MetaGraphDef.FromString(file.read()).graph_def.node
+    if not nodes:
+        raise ValueError(f"{path}.meta is empty")
+    return nodes
+
+
+def trained_on(path):
+    """Return the `training_data` that a checkpoint's graph holds; None in the book's own."""
+    return next((node.attr["value"].tensor.string_val[0].decode() for node in saved_nodes(path)
+                 if node.name == "training_data"), None)
+
+
+def check_training_data(path):
+    """Refuse to train a model on with other faces than before; a test with others is told."""
+    if trained_on(path) in (None, EmotionDetectorUtils.training_data(FLAGS.data_dir)):
+        return
+    if FLAGS.mode == "train":
+        raise EmotionDetectorUtils.UserError(
+            f"{os.path.abspath(path)} was trained on other data: name another folder with "
+            "--logs_dir, or the same data with --data_dir.")
+    EmotionDetectorUtils.notice(f"{path} was trained on other data than it is tested on.")
+
+
+def found(ckpt, needed=False):
+    """Correct what `tf.train.get_checkpoint_state` has returned to what lies in --logs_dir.
+
+    `checkpoint` names a model by the path at which it was saved, perhaps on another
+    machine. Where that file is lost, the highest number counts.
+
+    Returns:
+        The `CheckpointState`; None where the folder holds no model, if none is needed.
+    """
+    folder = FLAGS.logs_dir
+    if set(folder) & set("*?[\\") - {os.sep}:
+        raise EmotionDetectorUtils.UserError(
+            f"--logs_dir={folder}: TensorFlow takes *, ?, [ and \\ for a pattern, name another folder.")
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    steps = [int(step) for step in re.findall(r"^model\.ckpt-(\d+)(?:\.index)?$", "\n".join(names),
+                                         re.MULTILINE)]
+    if not ckpt and not steps:
+        if "checkpoint" in names:
+            raise ValueError("it names no model")
+        if needed:
+            raise EmotionDetectorUtils.UserError(f"{os.path.abspath(folder)} holds no model: train one "
+                                                 "first, with python EmotionDetector.py --mode=train.")
+        return None
+    ckpt = ckpt or tf.train.generate_checkpoint_state_proto(folder, f"model.ckpt-{max(steps)}")
+    ckpt.model_checkpoint_path = os.path.join(folder, ntpath.basename(ckpt.model_checkpoint_path))
+    return ckpt
+
+
+@contextlib.contextmanager
+def training():
+    """Prepare --logs_dir, put signals off, and state what stops the training in the block."""
+    os.makedirs(FLAGS.logs_dir, exist_ok=True)
+    for part in glob.glob(os.path.join(glob.escape(FLAGS.logs_dir), "*.tempstate*")):
+        os.remove(part)  # a killed run's, up to 28 MB
+    hook, threading.excepthook = threading.excepthook, lambda _: None  # of the curves' thread
+    try:
+        with EmotionDetectorUtils.held_signals() as signals:
+            yield signals
+    except (tf.errors.OpError, RuntimeError) as error:
+        raise EmotionDetectorUtils.UserError(
+            f"Training has stopped: {EmotionDetectorUtils.reason(error)}. What was saved before "
+            f"stays in {os.path.abspath(FLAGS.logs_dir)}.") from error
+    finally:
+        threading.excepthook = hook
+
+
+def check_and_export(sess, saver, step, loss_and_summary, feed_dict):
+    """Before a checkpoint is saved, check that it holds numbers, and export its graph.
+
+    A kill then leaves no checkpoint without a graph.
+    """
+    train_loss, _ = sess.run(loss_and_summary, feed_dict=feed_dict)  # TensorFlow checks the weights
+    if not np.isfinite(train_loss):
+        raise RuntimeError(f"the loss is no number any more after step {step}")
+    saver.export_meta_graph(os.path.join(FLAGS.logs_dir, f"model.ckpt-{step}.meta"))
+
+
+def recorded_losses():
+    """Read the losses of a run, and of those it resumed from, out of the event files.
+
+    Returns:
+        Two dictionaries {step: loss}: training and validation.
+    """
+    losses = {}, {}
+    for path in sorted(glob.glob(os.path.join(glob.escape(FLAGS.logs_dir), "events.out.tfevents.*"))):
+        try:
+            for event in tf.train.summary_iterator(path):
+                values = {value.tag: value.simple_value for value in event.summary.value}
+                if {"Entropy", "Reg_loss"} <= values.keys():
+                    losses[0][event.step] = values["Entropy"] + REGULARIZATION * values["Reg_loss"]
+                if "Validation_loss" in values:
+                    losses[1][event.step] = values["Validation_loss"]
+        except tf.errors.OpError as error:
+            EmotionDetectorUtils.notice(f"{path} ends early, as a killed run leaves it "
+                                        f"({EmotionDetectorUtils.reason(error)}).")
+    return losses
 
 
 if __name__ == "__main__":
-    EmotionDetectorUtils.run(main)
+    EmotionDetectorUtils.run(main, tf.errors.OpError)

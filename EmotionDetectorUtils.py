@@ -1,62 +1,41 @@
 """The data of the emotion detector: real faces, drawn ones, and one photograph.
 
-The chapter uses this module and does not print it. Run by itself it is the
-chapter's first listing, "look at the data":
+The chapter uses this module and does not print it, but for its first listing, "look at
+the data", which is `main`:
 
     python EmotionDetectorUtils.py [--data_dir=EmotionDetector/]
 """
-import codecs
 import contextlib
-import csv
+import faulthandler
 import gc
+import glob
 import hashlib
-import io
 import logging
-import math
 import os
 import signal
-import struct
 import sys
 import tempfile
 import threading
 import warnings
-import zipfile
-import zlib
 
 import numpy as np
 from absl import app, flags
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps
 
 FLAGS = flags.FLAGS
 EMOTIONS = ("anger", "disgust", "fear", "happy", "sad", "surprise", "neutral")
-NUM_LABELS = len(EMOTIONS)
+# What the data is cut by; EmotionDetector.py has the same three, where the book has them
 IMAGE_SIZE = 48  # pixels, both ways
+NUM_LABELS = 7
 VALIDATION_PERCENT = 0.1  # the share of train.csv that is kept for validation
 
 DATA_DIR = "EmotionDetector/"
-CACHE = "EmotionDetectorData.npz"
-CACHED = ("labels", "pixels", "test_pixels", "dropped")
-CACHE_VERSION = 1  # to be raised when what the cache holds changes
 PRACTICE_FACES = "practice faces"
-DATA_SOURCE = "https://inclass.kaggle.com/c/facial-keypoints-detector/data"
+GET_DATA = ("Get train.csv and test.csv from https://github.com/PacktPublishing/Deep-Learning-with-"
+            "TensorFlow-Second-Edition (Chapter04/Emotions/EmotionDetector), the book's repository, "
+            "or from https://inclass.kaggle.com/c/facial-keypoints-detector/data.")
+MAX_PIXELS = 250_000_000  # of a photograph
 
-NOT_CSV = {  # how a file begins that is not the CSV file it is named after
-    b"\x89PNG": "a PNG picture", b"\xff\xd8": "a JPEG picture", b"%PDF": "a PDF file",
-    b"PK": "a ZIP archive, to be unpacked", b"\x1f\x8b": "a gzip archive, to be unpacked",
-    b"\xff\xfe": "text in UTF-16, to be saved as UTF-8",
-    b"\xfe\xff": "text in UTF-16, to be saved as UTF-8",
-    b"<": "a web page, not the download itself",
-}
-DAMAGED_NPZ = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError,
-               NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
-FIGURES = (".png", ".jpg", ".jpeg", ".pdf", ".svg")  # how the name of a drawing ends
-IMAGE_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
-BAD_IMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError,
-             OverflowError, MemoryError, struct.error, zlib.error,
-             Image.DecompressionBombError, Image.DecompressionBombWarning)
-
-
-# Not in the book: every end of the program, a user's mistake or Ctrl-C, is one sentence.
 
 class UserError(Exception):
     """What the user can mend; its text is the one sentence that they see."""
@@ -67,122 +46,15 @@ def notice(sentence):
     print(sentence, file=sys.stderr)
 
 
-def quit_at_once(number, _frame):
-    """Signal handler for where nothing would be lost."""
-    os.write(2, f"Stopped by {signal.Signals(number).name}.\n".encode())
-    os._exit(128 + number)
-
-
-def before_tensorflow():
-    """Set up what must stand before TensorFlow loads, which takes it seconds.
-
-    TensorFlow is to print errors alone, unless the user has set it otherwise, and to
-    start in half the time: without Keras, of which this program makes no use, and
-    without a search for garbage in what it loads, all of which stays (see `run`).
-    Ctrl-C and SIGTERM end the process with a sentence, status 130 or 143.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-    gc.disable()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, quit_at_once)
-
-
-@contextlib.contextmanager
-def held_signals():
-    """Put Ctrl-C and SIGTERM off to the end of the block.
-
-    Yields:
-        The list of the signals that have come, for the block to look at.
-    """
-    came = []
-    if threading.current_thread() is not threading.main_thread():
-        yield came  # Python delivers signals to the main thread alone
-        return
-    before = {number: signal.signal(number, lambda number, _frame: came.append(number))
-              for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        for number in came:
-            signal.raise_signal(number)
-
-
-def run(main, takes_files=False):
-    """Run a script's `main(argv)` as absl's `app.run` does.
-
-    Exit status: 0 done, 1 a stated error, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM,
-    141 where the reader of standard output has left.
-
-    Args:
-        main: the function; it may return the exit status.
-        takes_files: whether words without a dash are allowed on the command line.
-    """
-    def stated(argv):
-        if len(argv) > 1 and not takes_files:
-            raise app.UsageError(f"{argv[1]!r} is not a flag.", exitcode=2)
-        try:
-            return main(argv)
-        except UserError as error:
-            notice(f"Error: {error}")
-            return 1
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 128 + 13  # as SIGPIPE ends other programs
-        except OSError as error:
-            notice(f"Error: {error.filename or 'Standard output'}: {error.strerror}.")
-            return 1
-
-    if not gc.isenabled():
-        gc.freeze()  # TensorFlow is loaded, and stays
-    before_tensorflow()
-    gc.enable()
-    # Line by line, so that a log file keeps up with the run; no letter of a path is an error
-    sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
-    app.run(stated)
-
-
-@contextlib.contextmanager
-def written_whole(path):
-    """Open a binary file whose content replaces `path` at the end, or not at all.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
-    part = f"{path}.{os.getpid()}.part"
-    with held_signals():
-        try:
-            with open(part, "wb") as file:
-                yield file
-            os.replace(part, path)
-        except OSError as error:
-            raise UserError(f"{path} cannot be written ({error.strerror}).") from error
-        finally:
-            with contextlib.suppress(OSError):  # gone already, if all went well
-                os.remove(part)
-
-
-def check_folder(path):
-    """Raise a UserError where no file can be made in a folder."""
-    try:
-        tempfile.TemporaryFile(dir=path).close()
-    except OSError as error:
-        raise UserError(f"{path} is no folder to write to ({error.strerror}).") from error
-
-
 # The data files. The chapter calls read_data and does not print it.
 
 def read_data(data_dir):
-    """Read the faces and split off the validation set.
-
-    Called in the chapter's first listing and in its `main`.
+    """Read the faces and split off the validation set, as the chapter calls it.
 
     Args:
-        data_dir: the folder that holds `train.csv` (columns Emotion, Pixels) and
-            perhaps `test.csv` (Pixels). For `DATA_DIR` with neither of them the
-            practice faces are drawn.
+        data_dir: the folder that holds `train.csv` (columns Emotion and Pixels) and
+            perhaps `test.csv` (Pixels). For `DATA_DIR` with nothing in it the practice
+            faces are drawn.
 
     Returns:
         train_images, train_labels, valid_images, valid_labels, test_images:
@@ -191,232 +63,147 @@ def read_data(data_dir):
     Raises:
         UserError: a file is missing or damaged.
     """
-    if has_no_data(data_dir):
-        notice(f"No train.csv in {data_dir}: practising on drawn faces. A model trained on them "
-               f"knows nothing of photographs; the real data is at {DATA_SOURCE}")
-        labels, pixels = draw_faces(4178, seed=0)
-        _, test_pixels = draw_faces(1312, seed=1)
+    path = find_data(data_dir)
+    if path:
+        labels, pixels, usage = read_csv(path, {"emotion", "pixels"}, {"usage"})
     else:
-        labels, pixels, test_pixels = read_files(data_dir)
+        notice(f"No train.csv in {os.path.abspath(data_dir)}: practising on drawn faces. A model "
+               f"trained on them knows nothing of photographs. {GET_DATA}")
+        (labels, pixels), usage = draw_faces(4178, seed=0), None
+    if usage is not None and (usage != "training").any():  # fer2013.csv holds its test set, too
+        notice(f"{path}: rows left out because their Usage is not Training: "
+               f"{sum(usage != 'training')}.")
+        labels, pixels = labels[usage == "training"], pixels[usage == "training"]
 
-    one_hot = np.eye(NUM_LABELS, dtype=np.float32)[labels]
+    images, labels = to_images(pixels), np.eye(NUM_LABELS, dtype=np.float32)[labels]
     order = np.random.RandomState(0).permutation(len(labels))
     size = int(len(labels) * VALIDATION_PERCENT)
-    valid, train = order[:size], order[size:]
-    return (to_images(pixels[train]), one_hot[train],
-            to_images(pixels[valid]), one_hot[valid], to_images(test_pixels))
+    if not size:
+        raise UserError(f"{path} holds {len(labels)} faces to train on, expected "
+                        "at least 10, so that one in ten can be kept for validation.")
+    return (images[order[size:]], labels[order[size:]], images[order[:size]], labels[order[:size]],
+            to_images(read_test_set(data_dir)[1]))
 
 
-def to_images(pixels):
-    """Turn pixels uint8 [n, 2304] into the network's images float32 [n, 48, 48, 1] in 0..1."""
-    return np.divide(pixels, 255, dtype=np.float32).reshape(-1, IMAGE_SIZE, IMAGE_SIZE, 1)
-
-
-def has_no_data(data_dir):
-    """Whether `data_dir` is the default folder and holds neither data file."""
-    return data_dir == DATA_DIR and not any(
-        os.path.lexists(os.path.join(data_dir, name)) for name in ("train.csv", "test.csv"))
-
-
-def find_data(data_dir):
-    """Return the path of `train.csv` in a folder that must hold it.
-
-    Raises:
-        UserError: it is not there.
-    """
-    path = os.path.join(data_dir, "train.csv")
-    try:
-        os.stat(path)
-    except OSError as error:
-        raise UserError(f"{os.path.abspath(path)}: {error.strerror}. Put train.csv and test.csv "
-                        f"of {DATA_SOURCE} there, or name their folder with --data_dir.") from error
-    return path
-
-
-def find_named_data(flag):
-    """Raise a UserError where the folder that the flag --data_dir was given holds no train.csv."""
-    if not flag.using_default_value:
-        find_data(flag.value)
+def read_test_set(data_dir):
+    """Return labels [n], None where `test.csv` has none, and pixels [n, 2304] of the test set."""
+    path = os.path.join(os.path.abspath(data_dir), "test.csv")
+    if not find_data(data_dir):
+        return draw_faces(1312, seed=1)
+    if not os.path.lexists(path):
+        return None, np.empty((0, IMAGE_SIZE * IMAGE_SIZE), np.uint8)
+    return read_csv(path, {"pixels"}, {"emotion"})[:2]
 
 
 def training_data(data_dir):
-    """Name the faces that training on `data_dir` uses: by content, whatever the file's date.
+    """Name the faces that `read_data` gives by their content: a digest, or `PRACTICE_FACES`."""
+    path = find_data(data_dir)
+    if not path:
+        return PRACTICE_FACES
+    with open(path, "rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
 
-    Returns:
-        "sha256:" and the digest of train.csv, or `PRACTICE_FACES`.
+
+def to_images(pixels):
+    """Turn pixels [n, 2304] in 0..255 into the network's images float32 [n, 48, 48, 1] in 0..1."""
+    return np.divide(pixels, 255, dtype=np.float32).reshape(-1, IMAGE_SIZE, IMAGE_SIZE, 1)
+
+
+def find_data(data_dir):
+    """Return the path of a folder's train.csv, or None where practice faces stand in for it.
+
+    Raises a UserError where it is missing, unless the default folder is absent or empty.
     """
-    return PRACTICE_FACES if has_no_data(data_dir) else digest(find_data(data_dir))
+    folder = os.path.abspath(data_dir)
+    if os.path.exists(os.path.join(folder, "train.csv")):
+        return os.path.join(folder, "train.csv")
+    holds = visible(folder)
+    if not holds and data_dir == DATA_DIR and (
+            "data_dir" not in FLAGS or FLAGS["data_dir"].using_default_value):
+        beside = os.path.join(os.path.dirname(os.path.abspath(__file__)), DATA_DIR)
+        if not visible(beside):
+            return None
+        raise UserError(f"{folder} holds no data, but {beside} does: start in the folder of the "
+                        f"scripts, or say --data_dir={beside}")
+    raise UserError(f"{os.path.join(folder, 'train.csv')} is missing; its folder holds "
+                    f"{', '.join(holds[:5]) or 'nothing'}. Unpack what is zipped; make it of "
+                    f"fer2013.csv, or of folders of pictures, with --convert. {GET_DATA}")
 
 
-def digest(path):
-    """Return "sha256:" and the hexadecimal digest of a file's content."""
-    content = hashlib.sha256()
-    try:
-        with open(path, "rb") as file:
-            while chunk := file.read(1 << 20):
-                content.update(chunk)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}).") from error
-    return f"sha256:{content.hexdigest()}"
+def visible(folder):
+    """Return the names in a folder, which may be absent, but for hidden ones such as .DS_Store."""
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    return sorted(name for name in names if not name.startswith("."))
 
 
-def read_files(data_dir):
-    """Read `train.csv` and `test.csv`, from the cache where they have not changed.
-
-    Returns:
-        labels uint8 [n] in 0..6, pixels uint8 [n, 2304], test_pixels uint8 [m, 2304].
-    """
-    train_path, test_path = find_data(data_dir), os.path.join(data_dir, "test.csv")
-    with_test = os.path.lexists(test_path)
-    key = f"{CACHE_VERSION} {digest(train_path)} {digest(test_path) if with_test else 'none'}"
-    cache = os.path.join(data_dir, CACHE)
-    data = load_cache(cache, key)
-    if data is None:
-        labels, pixels, dropped = read_csv(train_path)
-        if len(labels) * VALIDATION_PERCENT < 1:
-            raise UserError(f"{train_path} holds {len(labels)} faces, expected at least 10, "
-                            "so that one in ten can be kept for validation.")
-        none = np.empty((0, pixels.shape[1]), np.uint8)
-        _, test_pixels, test_dropped = (
-            read_csv(test_path, labelled=False) if with_test else (None, none, 0))
-        data = dict(zip(CACHED, (labels, pixels, test_pixels, np.array([dropped, test_dropped]))))
-        archive = io.BytesIO()  # on a full disk Python 3.10 trips over a half-written one
-        np.savez(archive, key=key, **data)
-        try:
-            with written_whole(cache) as file:
-                file.write(archive.getbuffer())
-        except UserError as error:
-            notice(f"The faces were not cached: {error}")
-    for path, dropped in zip((train_path, test_path), data["dropped"]):
-        if dropped:
-            notice(f"{path}: rows dropped because a value is missing: {dropped}.")
-    return data["labels"], data["pixels"], data["test_pixels"]
-
-
-def load_cache(path, key):
-    """Return the arrays of the cache, or None where there is none for `key`."""
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as cache:
-            return {name: cache[name] for name in CACHED} if cache["key"] == key else None
-    except FileNotFoundError:
-        return None
-    except DAMAGED_NPZ as error:
-        notice(f"{path} is damaged and is made again ({error}).")
-        return None
-
-
-def read_csv(path, labelled=True):
-    """Read one of Kaggle's two files; the one place where their rows are checked.
-
-    Not with pandas, as in the book: the standard library's reader tells the line in
-    which a row stands, and holds one row at a time.
+def read_csv(path, needed, further=frozenset()):
+    """Read faces as Kaggle writes them; the one place where their rows are checked.
 
     Args:
-        path: the file; its columns may stand in any order and in any case.
-        labelled: whether it must have the column Emotion.
+        path: the file; its header's names may be in any case, with spaces around.
+        needed, further: the columns that it must have, and may have, in small letters.
 
     Returns:
-        labels uint8 [n], pixels uint8 [n, 2304], and how many rows were dropped
-        because a value is missing. Without Emotion all labels are 0.
+        emotion uint8 [n] in 0..6, pixels uint8 [n, 2304], usage in small letters [n]; None
+        for a column that is not there. A row without a value is left out, and told.
 
     Raises:
-        UserError: file, line, what was found and what was expected.
+        UserError: file, face, what was found and what was expected.
     """
-    check_is_text(path)
-    labels, pixels, dropped = bytearray(), bytearray(), 0
-    with (open(path, encoding="utf-8-sig", errors="replace", newline="") as file,
-          warnings.catch_warnings()):
-        warnings.simplefilter("error", DeprecationWarning)  # np.fromstring's, in NumPy 1
-        rows = csv.reader(file, strict=True)
-        try:
-            header = [name.strip().lower() for name in next(rows, [])]
-            for name in ("Emotion", "Pixels") if labelled else ("Pixels",):
-                if name.lower() not in header:
-                    found = " ".join(", ".join(header)[:200].split())  # on one line
-                    raise ValueError(f"no column {name} among {found}")
-            for row in filter(None, rows):  # an empty line is no row
-                cells = dict(zip(header, row))
-                emotion = cells.get("emotion", "") if labelled else "0"
-                faces = cells.get("pixels", "")
-                if is_missing(emotion) or is_missing(faces):
-                    dropped += 1
-                else:
-                    label, values = parse_emotion(emotion), parse_pixels(faces)
-                    labels.append(label)
-                    pixels += values
-            if not labels:
-                raise ValueError("no row with a face follows")
-        except (csv.Error, ValueError, EOFError) as fault:
-            sentence = f"{path}, line {rows.line_num}: {fault}."
-            if "end of data" in str(fault) or (
-                    isinstance(fault, EOFError) and not file.read(1) and not ends_in_newline(path)):
-                sentence += (f" The file ends early, after {len(labels) + dropped} whole rows: "
-                             "download it again.")
-            raise UserError(sentence) from fault
-    return (np.frombuffer(labels, np.uint8),
-            np.frombuffer(pixels, np.uint8).reshape(-1, IMAGE_SIZE * IMAGE_SIZE), dropped)
+    import pandas as pd  # here, as it takes a quarter of a second
+
+    parsers = {"emotion": parse_emotion, "pixels": parse_pixels, "usage": str.lower}
+    columns, rows, number = {name: [] for name in parsers}, 0, None
+    try:
+        with open(path, "rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("error", DeprecationWarning)  # of older NumPy, at 12.5
+            for chunk in pd.read_csv(
+                    file, chunksize=1000, dtype=str, skipinitialspace=True, index_col=False,
+                    encoding_errors="replace",
+                    usecols=lambda name: name.strip().lower() in needed | further):
+                chunk.columns = [name.strip().lower() for name in chunk]
+                for name in needed - set(chunk):
+                    raise ValueError(f"it has no column {name.title()}")
+                rows += len(chunk)
+                for name, cells in chunk.dropna().items():
+                    for number, cell in cells.items():
+                        columns[name].append(parsers[name](cell.strip()))
+                number = None
+        if not columns["pixels"]:
+            raise ValueError(f"none of its {rows} rows has a value in each column" if rows else
+                             "no row follows the first line")
+    except ValueError as fault:  # pandas', or ours
+        face = "" if number is None else f", face {number + 1}"
+        raise UserError(f"{path}{face}: {fault}. Expected a CSV file in UTF-8 like "
+                        "Kaggle's: unpack it if it is zipped, download it again if it is cut off or "
+                        "a web page.") from fault
+    if rows > len(columns["pixels"]):
+        notice(f"{path}: rows dropped because a value is missing: {rows - len(columns['pixels'])}.")
+    pixels = np.frombuffer(b"".join(columns["pixels"]), np.uint8).reshape(-1, IMAGE_SIZE * IMAGE_SIZE)
+    return (np.array(columns["emotion"], np.uint8) if columns["emotion"] else None, pixels,
+            np.array(columns["usage"]) if columns["usage"] else None)
 
 
-def check_is_text(path):
-    """Raise a UserError that says what a file is which cannot be a CSV file."""
-    with open(path, "rb") as file:
-        start = file.read(512)
-    if not start.removeprefix(codecs.BOM_UTF8).strip():
-        raise UserError(f"{path} is empty: download it again.")
-    seems = next((kind for magic, kind in NOT_CSV.items() if start.startswith(magic)), None)
-    if seems or b"\0" in start:
-        raise UserError(f"{path} is not a CSV file: it seems to be {seems or 'no text at all'}.")
-
-
-def ends_in_newline(path):
-    """Whether the last line of a file is whole."""
-    with open(path, "rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read() in (b"\n", b"\r")
-
-
-def is_missing(cell):
-    """Whether a cell of a CSV file is empty, or says so in a word."""
-    return cell.strip().lower() in ("", "na", "nan", "null", "none")
-
-
-def parse_emotion(text):
+def parse_emotion(cell):
     """Turn a cell of the column Emotion into a label 0..6, or raise a ValueError."""
-    try:
-        label = float(text)  # pandas writes 3 as 3.0 where a value is missing elsewhere
-    except ValueError:
-        label = None
-    if label not in range(NUM_LABELS):
-        raise ValueError(f"Emotion is {text.strip()[:20]!r}, expected a whole number "
-                         f"from 0 (anger) to {NUM_LABELS - 1} (neutral)")
-    return int(label)
+    with contextlib.suppress(ValueError):
+        if float(cell) in range(NUM_LABELS):  # pandas writes 3.0 where a value is missing elsewhere
+            return int(float(cell))
+    raise ValueError(f"Emotion is {cell[:20]!r}, expected a whole number from 0 (anger) to 6 (neutral)")
 
 
-def parse_pixels(text):
-    """Turn a cell of the column Pixels into 2304 bytes.
+def parse_pixels(cell):
+    """Turn a cell of the column Pixels into 2,304 bytes, or raise a ValueError."""
+    with contextlib.suppress(ValueError, DeprecationWarning):
+        values = np.fromstring(cell, np.int64, sep=" ")
+        if len(values) == IMAGE_SIZE * IMAGE_SIZE and values.min() >= 0 and values.max() <= 255:
+            return values.astype(np.uint8).tobytes()
+    words = cell.split()
+    odd = [word for word in words if not (word.isdecimal() and len(word) < 9 and int(word) <= 255)]
+    raise ValueError(f"Pixels holds {repr(odd[0][:20]) if odd else f'{len(words)} values'}, "
+                     "expected 48x48 = 2304 whole numbers from 0 to 255")
 
-    Raises:
-        ValueError: something is no number from 0 to 255.
-        EOFError: there are not 2304 of them, which may be where a file was cut off.
-    """
-    size = IMAGE_SIZE * IMAGE_SIZE
-    try:
-        values = np.fromstring(text, dtype=np.int64, sep=" ")
-    except (ValueError, DeprecationWarning):
-        values = np.empty(0)  # the words below tell which of them is no number
-    if len(values) == size and values.min() >= 0 and values.max() <= 255:
-        return values.astype(np.uint8).tobytes()
-    words = text.split()
-    for word in words:
-        if not (word.isascii() and word.isdecimal() and int(word) <= 255):
-            raise ValueError(f"Pixels holds {word[:20]!r}, expected whole numbers from 0 to 255")
-    if len(words) != size:
-        raise EOFError(f"Pixels holds {len(words)} values, expected "
-                       f"{IMAGE_SIZE}x{IMAGE_SIZE} = {size}")
-    return bytes(map(int, words))
-
-
-# Not in the book: faces to practise on where there is no data.
+# Faces to practise on where there is no data.
 
 # How each emotion moves a neutral face, in units of the face's half height.
 EXPRESSIONS = np.array((
@@ -529,16 +316,15 @@ def cover(distance):
     return np.clip(0.5 - distance * 14, 0, 1)
 
 
-# Not in the book, which read a photograph with SciPy: any picture as the network sees it.
+# One photograph, as the network sees it.
 
 def read_image(path, box=None):
     """Read one photograph as training reads its faces.
 
     Args:
-        path: a JPEG, PNG, BMP, GIF (its first frame) or WebP file.
-        box: LEFT, TOP, WIDTH, HEIGHT of the face, in pixels of the upright
-            photograph, as numbers or their texts; None for the largest square in the
-            middle.
+        path: a picture of any kind that Pillow reads, of at most 250 million pixels.
+        box: LEFT, TOP, WIDTH, HEIGHT of the face in pixels of the upright photograph,
+            numbers or their texts; None for the largest square in the middle.
 
     Returns:
         The image float32 [48, 48, 1] in 0..1.
@@ -546,264 +332,415 @@ def read_image(path, box=None):
     Raises:
         UserError: the file is no picture, or the box does not lie in it.
     """
-    picture = open_image(path)
-    left, top, width, height = place_box(path, picture.size, box)
-    rows, columns = area_weights(top, height), area_weights(left, width)
-    right, down = math.floor(left), math.floor(top)
-    small = np.zeros((IMAGE_SIZE, columns.shape[1]), np.float32)
-    for start in range(0, rows.shape[1], 256):  # in strips, for pictures that fill the memory
-        weights = rows[:, start:start + 256]
-        strip = picture.crop((right, down + start, right + columns.shape[1],
-                              down + start + weights.shape[1]))
-        small += weights @ to_grey(strip)
-    return to_images(small @ columns.T)[0]
+    picture, size = open_picture(path, "L")
+    left, top, width, height = place_box(path, size, box)
+    small = picture.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.HAMMING,
+                           box=(left, top, left + width, top + height))
+    if small.mode == "RGBA":  # what is transparent lies over white
+        small = Image.alpha_composite(Image.new("RGBA", small.size, "white"), small)
+    # Pillow's L is the book's 0.299 R + 0.587 G + 0.114 B
+    return to_images(np.asarray(small if small.mode == "F" else small.convert("L")))[0]
 
 
-def open_image(path):
-    """Open a picture upright, the one place where image files are checked.
+def open_picture(path, mode, size=None):
+    """Open a picture upright; the one place where image files are checked.
+
+    Args:
+        path: the file.
+        mode, size: what is enough, so that a JPEG file takes less time and memory.
 
     Returns:
-        A loaded `PIL.Image.Image`.
+        A picture of mode L, RGB, RGBA or F, in 0..255, and the file's (width, height).
 
     Raises:
         UserError: what is wrong with the file.
     """
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # ours takes its place
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), Image.open(path) as picture:
             warnings.simplefilter("ignore")  # of odd metadata, as long as there is a picture
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=IMAGE_FORMATS) as picture:
-                picture.load()
-                ImageOps.exif_transpose(picture, in_place=True)
-                return picture
-    except UnidentifiedImageError as error:
-        raise UserError(f"{path} is no picture, or of another kind than "
-                        f"{', '.join(IMAGE_FORMATS)}.") from error
-    except BAD_IMAGE as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{path} cannot be read as a picture ({reason}).") from error
-
-
-def to_grey(picture):
-    """Turn a picture of any mode into grey values float32 [h, w] in 0..255."""
+            width, height = picture.size
+            if width * height > MAX_PIXELS:
+                raise ValueError(f"it is too large: {width} x {height} pixels; shrink it")
+            picture.draft(mode, size)
+            picture.load()
+            if picture.getexif().get(ExifTags.Base.Orientation, 1) > 4:  # it lies on its side
+                width, height = height, width
+            ImageOps.exif_transpose(picture, in_place=True)
+    except Exception as error:  # Pillow raises a dozen types
+        raise UserError(f"{path} cannot be read as a picture "
+                        f"({getattr(error, 'strerror', None) or error}).") from error
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
     if picture.mode.startswith("I"):  # 16 bits: 257 * 255 = 65535
-        return np.asarray(picture).astype(np.float32) / 257
-    if picture.has_transparency_data:
-        white = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(white, picture.convert("RGBA"))
-    # Pillow's L is the book's 0.299 R + 0.587 G + 0.114 B; from CMYK it goes by way of RGB
-    return np.asarray(picture.convert("RGB").convert("L"), dtype=np.float32)
+        picture = picture.convert("F").point(lambda value: value / 257)
+    mode = ("RGBA" if picture.has_transparency_data else
+            picture.mode if picture.mode in ("L", "F") else "L" if picture.mode == "1" else "RGB")
+    return picture if picture.mode == mode else picture.convert(mode), (width, height)
 
 
 def place_box(path, size, box=None):
     """Return left, top, width, height of what is used of a picture of size (width, height).
 
-    Raises:
-        UserError: the box is not four numbers, or not within the picture.
+    Raises a UserError where the box is not four numbers of pixels within the picture.
     """
     if box is None:
         side = min(size)
         return (size[0] - side) // 2, (size[1] - side) // 2, side, side
-    try:
+    with contextlib.suppress(ValueError):
         left, top, width, height = map(float, box)
-    except ValueError:
-        left = math.nan
-    if not (0 <= left < left + width <= size[0] and 0 <= top < top + height <= size[1]):
-        raise UserError(f"--box={','.join(map(str, box))} does not lie in {path}, which is "
-                        f"{size[0]} pixels wide and {size[1]} high: "
-                        "expected LEFT,TOP,WIDTH,HEIGHT.")
-    return left, top, width, height
+        if 0 <= left <= size[0] - width and 0 <= top <= size[1] - height and min(width, height) >= 8:
+            return left, top, width, height
+    raise UserError(f"--box={','.join(map(str, box))} does not lie in {path}, which is {size[0]} "
+                    f"pixels wide and {size[1]} high: expected LEFT,TOP,WIDTH,HEIGHT in pixels, "
+                    "at least 8 wide and high.")
 
 
-def area_weights(start, length):
-    """How much each pixel counts in the 48 means that a row of pixels is shrunk to.
-
-    Args:
-        start: where the row begins, in pixels.
-        length: how long it is, in pixels.
-
-    Returns:
-        float32 [48, m] for the m pixels that the row touches; each line adds up to 1.
-    """
-    edges = start % 1 + length * np.arange(IMAGE_SIZE + 1) / IMAGE_SIZE
-    pixels = np.arange(math.ceil(edges[-1]))
-    overlap = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
-    return (np.maximum(overlap, 0) * IMAGE_SIZE / length).astype(np.float32)
+def find_pictures(words):
+    """Return the files that words mean: the pictures in a folder, what matches a pattern."""
+    paths = []
+    for word in words:
+        found = [] if os.path.isfile(word) else sorted(glob.glob(word))
+        if os.path.isdir(word):
+            found = [entry.path for entry in sorted(os.scandir(word), key=lambda entry: entry.name)
+                     if os.path.splitext(entry.name)[1].lower() in Image.registered_extensions()]
+        paths += found or [word]
+    return paths
 
 
-# Not in the book: pictures and tables of what the network answers.
+# --convert: the data files, made of the forms in which people have faces.
 
-def check_output(path, endings):
-    """Raise a UserError where a file whose name has one of the endings cannot be written."""
-    if not path.lower().endswith(endings):
-        raise UserError(f"{path}: expected a name that ends in {', '.join(endings)}.")
-    check_folder(os.path.dirname(path) or ".")
-    if os.path.isdir(path):
-        raise UserError(f"{path} is a folder, expected the name of a file.")
-
-
-def present(draw, path=None, show=False):
-    """Draw a figure into a file, a window, or both.
+def convert(source, data_dir):
+    """Write `train.csv`, and where there are faces for it `test.csv`, both with labels.
 
     Args:
-        draw: a function that is given the empty `Figure`.
-        path: the file to write; its ending tells the format.
-        show: whether to open a window and wait until it is closed.
+        source: a CSV file with a column Usage, or a folder of pictures by emotion,
+            directly or under `train` and `test`.
+        data_dir: the folder for the two files, made if it is not there.
 
     Raises:
-        UserError: the file cannot be written, or there is no window to be had.
+        UserError: there is no face to train on, or a file is there already.
     """
-    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # no word of the fonts it finds
-    try:
-        from matplotlib import pyplot as plt  # here, since it takes a third of a second
+    paths = [os.path.join(data_dir, name) for name in ("train.csv", "test.csv")]
+    for path in filter(os.path.lexists, paths):
+        raise UserError(f"{os.path.abspath(path)} is there already, and is not overwritten: name "
+                        "another folder with --data_dir.")
+    if os.path.isdir(source):
+        faces = list(read_folders(source))
+    else:
+        faces = list(zip(*read_csv(os.path.abspath(source), {"emotion", "pixels", "usage"})))
+    sets = [[face for face in faces if (face[2] == "training") == training] for training in (True, False)]
+    if not sets[0]:
+        raise UserError(f"{os.path.abspath(source)} holds no face to train on: expected folders of "
+                        f"pictures named {', '.join(EMOTIONS)}, directly or in one named train.")
+    os.makedirs(data_dir, exist_ok=True)
+    with contextlib.ExitStack() as both:
+        for path, rows in zip(paths, sets):
+            if rows:
+                file = both.enter_context(written_whole(path))
+                file.write(b"Emotion,Pixels\n")
+                for label, pixels, _ in rows:
+                    file.write(f"{label},{' '.join(map(str, pixels.tolist()))}\n".encode())
+    for path, rows in zip(paths, sets):
+        print(f"{path}: {len(rows)} faces")
 
-        figure = plt.figure() if show else plt.Figure()
-    except (ImportError, RuntimeError, ValueError) as error:
-        raise UserError(f"matplotlib cannot start ({error}): is MPLBACKEND set wrongly?") from error
-    warnings.filterwarnings("ignore", "Glyph")  # a letter that the font lacks becomes a box
-    draw(figure)
-    if path:
-        with written_whole(path) as file:
+
+def read_folders(source):
+    """Read pictures by emotion: yield label, pixels uint8 [2304], and "training" or "test"."""
+    stems = ("ang", "disg", "fear", "happ", "sad", "surp", "neutral")  # angry, fearful, sadness
+    for folder, _, names in sorted(os.walk(source)):
+        above, name = os.path.split(os.path.relpath(folder, source).lower())
+        if not names or not (above == "" or above.startswith(("train", "test", "val"))):
+            continue
+        labels = [label for label, stem in enumerate(stems) if name.startswith((stem, str(label)))]
+        if not labels:
+            notice(f"{folder} is left out: its name is none of {', '.join(EMOTIONS)}.")
+            continue
+        count = 0
+        for path in find_pictures([folder]):
+            try:
+                pixels = np.rint(read_image(path) * 255).astype(np.uint8).ravel()
+            except UserError as error:
+                notice(f"Left out: {error}")
+                continue
+            yield labels[0], pixels, "test" if above.startswith(("test", "val")) else "training"
+            count += 1
+        print(f"{folder}: {count} faces, {EMOTIONS[labels[0]]}")
+
+
+# Pictures and tables of what the network answers.
+
+@contextlib.contextmanager
+def written_whole(path):
+    """Open a binary file whose content replaces `path` at the end, or not at all."""
+    part = f"{path}.{os.getpid()}.part"
+    try:
+        with open(part, "wb") as file:
+            yield file
+        os.replace(part, path)
+    except OSError as error:
+        raise UserError(f"{os.path.abspath(path)} cannot be written ({error.strerror}).") from error
+    finally:
+        with contextlib.suppress(OSError):  # gone already, if all went well
+            os.remove(part)
+
+
+def load_pyplot(show):
+    """Return matplotlib's pyplot, for a window or for files: here, as it takes 0.4 s."""
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # no word of the fonts it finds
+    if not show and not interactive():
+        os.environ["MPLBACKEND"] = "agg"  # a notebook exports one that others may lack
+    try:
+        from matplotlib import pyplot as plt
+
+        if show:
+            plt.switch_backend(plt.get_backend())  # which loads it now
+            if plt.get_backend().lower() == "agg":
+                raise ImportError("no display, or no toolkit such as tkinter, is found")
+    except (ImportError, ValueError, RuntimeError) as error:
+        raise UserError(f"matplotlib cannot open a window ({error}): --figure=FILE.png writes the "
+                        "picture instead.") from error
+    return plt
+
+
+def save_figure(figure, path):
+    """Write a matplotlib figure into a file, whole, in the format that its name ends in."""
+    try:
+        with warnings.catch_warnings(), written_whole(path) as file:
+            warnings.filterwarnings("ignore", "Glyph")  # a letter that the font lacks becomes a box
             figure.savefig(file, format=os.path.splitext(path)[1][1:].lower(), dpi=100)
-    if show:
-        if figure.canvas.required_interactive_framework is None:
-            raise UserError("A window needs a display and a toolkit that matplotlib can use, "
-                            "such as tkinter; --figure=FILE.png writes the picture instead.")
-        plt.show()
+    except ValueError as error:  # it names the formats
+        raise UserError(f"{path}: {error}.") from error
 
 
 def write_answers(path, columns, probabilities):
-    """Write a CSV file, whole or not at all: a row for each face.
-
-    Args:
-        path: the file.
-        columns: {name: n values}, what stands before the probabilities.
-        probabilities: float32 [n, 7], a column for each emotion.
-    """
-    import pandas as pd  # here, as it takes a fifth of a second
+    """Write a CSV file, a row for each face: {name: n values}, then probabilities [n, 7]."""
+    import pandas as pd
 
     table = pd.DataFrame(columns | dict(zip(EMOTIONS, probabilities.T)))
     with written_whole(path) as file:
         table.to_csv(file, mode="wb", index=False, errors="surrogateescape")
 
 
-def write_predictions(probabilities, folder):
-    """Write what the faces of a test set [n, 7] are taken for: `predictions.csv` in a folder."""
-    write_answers(os.path.join(folder, "predictions.csv"),
-                  {"Id": range(1, len(probabilities) + 1),
-                   "Emotion": probabilities.argmax(axis=1)}, probabilities)
-
-
-def print_accuracy(probabilities, labels, train_labels):
-    """Print how many faces are told right, and how many one constant answer gets.
+def report(probabilities, labels, path):
+    """Print, and draw into a file, which of n faces are taken for what.
 
     Args:
-        probabilities: float32 [n, 7] of the validation set.
-        labels: one-hot float32 [n, 7].
-        train_labels: one-hot float32 [m, 7], which tell the most frequent emotion.
-    """
-    truth, usual = labels.argmax(axis=1), train_labels.sum(axis=0).argmax()
-    print(f"Validation Accuracy: {np.mean(probabilities.argmax(axis=1) == truth):f}")
-    print(f"Always answering {EMOTIONS[usual]}: {np.mean(truth == usual):f}")
-
-
-def report(probabilities, labels, folder):
-    """Print which faces are taken for what; draw it as `confusion_matrix.png` in a folder.
-
-    Args:
-        probabilities: float32 [n, 7] of n faces.
-        labels: one-hot float32 [n, 7], what they really show.
-        folder: where to draw.
+        probabilities: float32 [n, 7].
+        labels: the true ones [n], 0..6.
+        path: the file for the drawing.
     """
     import pandas as pd
 
     counts = np.zeros((NUM_LABELS, NUM_LABELS), int)  # a row for the truth, a column for the answer
-    np.add.at(counts, (labels.argmax(axis=1), probabilities.argmax(axis=1)), 1)
+    np.add.at(counts, (labels, probabilities.argmax(axis=1)), 1)
     table = pd.DataFrame(counts, index=EMOTIONS, columns=EMOTIONS)
     table.insert(0, "faces", counts.sum(axis=1))
     table.insert(1, "found", counts.diagonal())
     print("Faces of each emotion, how many were found, and what they were taken for:")
     print(table.to_string())
-    present(lambda figure: draw_answer_counts(figure, counts),
-            os.path.join(folder, "confusion_matrix.png"))
 
-
-def draw_answers(figure, answers):
-    """Draw a row for each image: the photograph, what the network saw, a bar per emotion.
-
-    Args:
-        figure: an empty figure.
-        answers: (path, box, image [48, 48, 1], probabilities [7]) of each image.
-    """
-    columns = 1 if len(answers) <= 4 else 2
-    rows = -(-len(answers) // columns)
-    figure.set_size_inches(9 * columns, 3 * rows)
-    panels = figure.subfigures(rows, columns, squeeze=False).flat
-    for panel, (path, box, image, probabilities) in zip(panels, answers):
-        photograph, seen, bars = panel.subplots(1, 3, width_ratios=(1, 1, 1.2))
-        panel.subplots_adjust(left=0.02, right=0.95, bottom=0.16, top=0.88, wspace=0.35)
-        picture = open_image(path)
-        left, top, width, height = place_box(path, picture.size, box)
-        photograph.imshow(thumbnail(picture), cmap="Greys_r",
-                          extent=(0, picture.width, picture.height, 0))
-        right, bottom = left + width, top + height
-        photograph.plot([left, right, right, left, left], [top, top, bottom, bottom, top], "r")
-        name = os.path.basename(path)[-32:].encode(errors="replace").decode()
-        photograph.set_title(name, parse_math=False)
-        seen.imshow(image[:, :, 0], cmap="Greys_r", vmin=0, vmax=1)
-        seen.set_title("what the network saw")
-        bars.barh(EMOTIONS, 100 * probabilities)
-        bars.set(xlim=(0, 100), xlabel="%")
-        bars.invert_yaxis()
-        bars.set_title(EMOTIONS[probabilities.argmax()])
-        for axes in photograph, seen:
-            axes.axis("off")
-
-
-def thumbnail(picture):
-    """Return a small copy of a picture, in colour where it has any."""
-    if picture.mode.startswith("I"):
-        small = Image.fromarray(to_grey(picture).astype(np.uint8))
-    else:
-        small = picture.convert("RGBA")
-    small.thumbnail((400, 400))
-    return small
-
-
-def draw_losses(figure, training, validation):
-    """Draw the two losses, each a dictionary {step: loss}."""
-    axes = figure.subplots()
-    axes.plot(training.keys(), training.values(), label="training")
-    axes.plot(validation.keys(), validation.values(), "o-", label="validation")
-    axes.set(xlabel="step", ylabel="loss", ylim=(0, None))
-    axes.legend()
-
-
-def draw_answer_counts(figure, counts):
-    """Draw how many faces [7, 7] of each emotion (row) are taken for which (column)."""
-    figure.set_size_inches(7, 6)
+    figure = load_pyplot(show=False).Figure(figsize=(7, 6), layout="tight")
     axes = figure.subplots()
     axes.imshow(counts, cmap="Blues")
     for row, column in np.ndindex(counts.shape):
         axes.text(column, row, counts[row, column], ha="center", va="center",
                   color="white" if 2 * counts[row, column] > counts.max() else "black")
-    ticks = range(NUM_LABELS)
-    axes.set_xticks(ticks, EMOTIONS, rotation=45)
-    axes.set_yticks(ticks, EMOTIONS)
+    axes.set_xticks(range(NUM_LABELS), EMOTIONS, rotation=45)
+    axes.set_yticks(range(NUM_LABELS), EMOTIONS)
     axes.set(xlabel="taken for", ylabel="emotion of the face")
-    figure.tight_layout()
+    save_figure(figure, path)
+
+
+def draw_losses(training, validation, path):
+    """Draw the two losses, each a dictionary {step: loss}, into a file."""
+    figure = load_pyplot(show=False).Figure()
+    axes = figure.subplots()
+    axes.plot(training.keys(), training.values(), label="training")
+    axes.plot(validation.keys(), validation.values(), "o-", label="validation")
+    axes.set(xlabel="step", ylabel="loss", ylim=(0, None))
+    axes.legend()
+    save_figure(figure, path)
+
+
+def draw_answers(answers, path, show):
+    """Draw a row for each image: the photograph, what the network saw, a bar per emotion.
+
+    Args:
+        answers: (name of the file, box, image [48, 48, 1], probabilities [7]) of each.
+        path, show: the file to draw into, or None; whether to open a window.
+    """
+    plt = load_pyplot(show)
+    columns = 1 if len(answers) <= 4 else 2
+    rows = -(-len(answers) // columns)
+    figure = (plt.figure if show else plt.Figure)(figsize=(9 * columns, 3 * rows))
+    panels = figure.subfigures(rows, columns, squeeze=False).flat
+    for panel, (name, box, image, probabilities) in zip(panels, answers):
+        photograph, seen, bars = panel.subplots(1, 3, width_ratios=(1, 1, 1.2))
+        panel.subplots_adjust(left=0.02, right=0.95, bottom=0.16, top=0.88, wspace=0.35)
+        picture, size = open_picture(name, "RGB", (400, 400))
+        picture.thumbnail((400, 400))
+        photograph.imshow(picture.convert("L" if picture.mode == "F" else "RGBA"), cmap="Greys_r",
+                          extent=(0, size[0], size[1], 0))
+        left, top, width, height = place_box(name, size, box)
+        photograph.add_patch(plt.Rectangle((left, top), width, height, fill=False, color="r"))
+        photograph.set_title(os.path.basename(name)[-32:].encode(errors="replace").decode(),
+                             parse_math=False)
+        seen.imshow(image[:, :, 0], cmap="Greys_r", vmin=0, vmax=1)
+        seen.set_title("what the network saw")
+        bars.barh(EMOTIONS, 100 * probabilities)
+        bars.set(xlim=(0, 100), xlabel="%", title=EMOTIONS[probabilities.argmax()])
+        bars.invert_yaxis()
+        photograph.axis("off")
+        seen.axis("off")
+    if path:
+        save_figure(figure, path)
+    if show:
+        plt.show()
+
+
+# How a script is run: its start, its end, its signals, its graph.
+
+def interactive():
+    """Whether this is a session with a prompt: a notebook, IPython, python -i."""
+    return hasattr(sys, "ps1") or sys.flags.interactive
+
+
+def ending_signals():
+    """The signals that ask a program to end, as far as the system has them and it heeds them."""
+    numbers = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]
+    return [number for number in numbers
+            if number and signal.getsignal(number) not in (signal.SIG_IGN, None)]
+
+
+def start(tensorflow=True):
+    """Prepare a script before it defines its flags: signals, a second run, TensorFlow."""
+    if not interactive() and threading.current_thread() is threading.main_thread():
+        # Until training starts nothing is lost: a signal, or a closed pipe, ends the script
+        for number in (*ending_signals(), getattr(signal, "SIGPIPE", signal.SIGINT)):
+            signal.signal(number, signal.SIG_DFL)
+    for name in FLAGS:  # a second run in one process, as %run does it, defines them again
+        FLAGS[name].allow_override = True
+        FLAGS[name].unparse()
+    if sys.stderr is None:  # it is closed, and a file of ours would be taken for it
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    if tensorflow and "tensorflow" not in sys.modules:
+        load_tensorflow()
+
+
+def load_tensorflow():
+    """Import TensorFlow in half the time, and in silence unless that fails.
+
+    It loads without Keras, of which this program makes no use, and without a search for
+    garbage in what stays. What a user has set in the environment stands; with
+    TF_CPP_MIN_LOG_LEVEL=0 everything is shown.
+    """
+    settings = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "1",
+                "TF_FORCE_GPU_ALLOW_GROWTH": "true", "TF_USE_LEGACY_KERAS": "1"}
+    ours = settings.keys() - os.environ.keys()
+    os.environ.update({name: settings[name] for name in ours})
+    gc.disable()
+    with tempfile.TemporaryFile() as said:
+        stderr = os.dup(2)
+        faulthandler.enable(stderr)  # an abort is told
+        if "TF_CPP_MIN_LOG_LEVEL" in ours:
+            os.dup2(said.fileno(), 2)
+        try:
+            import tensorflow.compat.v1  # noqa: F401
+        except ImportError as error:
+            said.seek(0)
+            os.write(stderr, said.read())
+            sys.exit(f"Error: TensorFlow cannot be loaded ({error}): pip install -r requirements.txt")
+        finally:
+            faulthandler.disable()
+            os.dup2(stderr, 2)
+            os.close(stderr)
+    if "TF_USE_LEGACY_KERAS" in ours:
+        del os.environ["TF_USE_LEGACY_KERAS"]  # with it tf.keras fails in this process
+    gc.freeze()
+    gc.enable()
+
+
+def run(main, *faults, takes_files=False):
+    """Run a script's `main(argv)`; the one place where what ends it is stated in a sentence.
+
+    Exit status: 0 done, 1 a stated error, 2 wrong usage; or what `main` returns.
+
+    Args:
+        main: the function.
+        faults: further types of exceptions to state.
+        takes_files: whether words without a dash are allowed on the command line.
+    """
+    def parse(argv):
+        try:
+            words = FLAGS(argv)
+        except SystemExit:
+            sys.exit()  # after --help, for which absl has status 1
+        if words[1:] and not takes_files:
+            raise flags.Error(f"{words[1]!r} is not a flag")
+        for flag in map(FLAGS.__getitem__, FLAGS):
+            if isinstance(flag.value, str):
+                flag.value = os.path.expanduser(flag.value)
+        return words
+
+    with contextlib.suppress(AttributeError):  # a notebook's or IDLE's is of another kind
+        # Line by line, so that a log file keeps up with the run; no letter of a path is an error
+        sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
+    try:
+        app.run(main, flags_parser=parse)
+    except (UserError, flags.Error, OSError, MemoryError, RuntimeError, *faults) as error:
+        notice(f"Error: {reason(error).removesuffix('.')}.")
+        sys.exit(2 if isinstance(error, flags.Error) else 1)
+
+
+def reason(error):
+    """Say in a line why something failed."""
+    while hasattr(error, "node_def") and hasattr(error.__context__, "node_def"):
+        error = error.__context__  # TensorFlow's first error, without the graph around it
+    if isinstance(error, OSError) and error.strerror:
+        name = os.path.abspath(error.filename) if error.filename else "Standard output"
+        return f"{name}: {error.strerror}"
+    return (str(getattr(error, "message", error)) or type(error).__name__).splitlines()[0]
+
+
+@contextlib.contextmanager
+def held_signals():
+    """Put the signals that end a program off to the end of the block, which is given their list."""
+    came, before = [], {}
+    if threading.current_thread() is threading.main_thread():  # no other can set handlers
+        before = {number: signal.signal(number, lambda number, _frame: came.append(number))
+                  for number in ending_signals()}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in came:
+            signal.raise_signal(number)
+
+
+@contextlib.contextmanager
+def new_graph():
+    """Give the function that this decorates a TF1 graph of its own, seeded, for each call."""
+    import tensorflow.compat.v1 as tf
+
+    tf.logging.set_verbosity(tf.logging.FATAL)  # not of deprecation; its errors are ours to state
+    # The variables of TensorFlow 1: in today's a wrong shape is restored without an error
+    with tf.Graph().as_default(), tf.variable_scope("", use_resource=False):
+        tf.set_random_seed(0)
+        yield
 
 
 def main(_argv):
     """Look at the data: the chapter's first listing."""
-    # Not in the book: only the default folder may be without data; a file instead of a window
-    find_named_data(FLAGS["data_dir"])
-    if FLAGS.figure:
-        check_output(FLAGS.figure, FIGURES)
+    if FLAGS.convert:  # Not in the book: other forms of data, a file instead of a window
+        return convert(FLAGS.convert, FLAGS.data_dir)
+    plt = load_pyplot(show=not FLAGS.figure)
 
-    train_images, train_labels, _, _, test_images = read_data(FLAGS.data_dir)
+    train_images, train_labels, valid_images, valid_labels, test_images = \
+        read_data(FLAGS.data_dir)  # noqa: RUF059
     print("train images shape = ", train_images.shape)
-    print("train labels shape = ", train_labels.shape)
+    print("train labels shape = ", train_labels.shape)  # Not in the listing, but in its output
     print("test labels shape = ", test_images.shape)
 
     image_0 = train_images[0]
@@ -812,11 +749,16 @@ def main(_argv):
     print("label set = ", label_0)
     image_0 = np.resize(image_0, (48, 48))
 
-    present(lambda figure: figure.subplots().imshow(image_0, cmap='Greys_r'),
-            FLAGS.figure, show=not FLAGS.figure)
+    plt.imshow(image_0, cmap='Greys_r')
+    if FLAGS.figure:  # Not in the book
+        return save_figure(plt.gcf(), FLAGS.figure)
+    plt.show()
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("data_dir", DATA_DIR, "Path to data files")
+    start(tensorflow=False)
+    flags.DEFINE_string("data_dir", "EmotionDetector/", "Path to data files")
     flags.DEFINE_string("figure", None, "File to draw the first face into, instead of a window")
+    flags.DEFINE_string("convert", None, "Make the data files in --data_dir of this: a folder of "
+                        "pictures by emotion, or a CSV file with a column Usage")
     run(main)

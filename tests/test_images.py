@@ -1,11 +1,12 @@
-"""read_image: every kind of file, the box, the area means."""
+"""read_image: every kind of picture, the box; what cannot be read."""
+import os
 import unittest
+from unittest import mock
 
 import helpers
 import matplotlib.cbook
 import numpy as np
-from absl.testing import parameterized
-from PIL import Image
+from PIL import Image, features
 
 import EmotionDetectorUtils
 
@@ -31,77 +32,110 @@ SAVES = {
         "p.gif", save_all=True, append_images=[Image.new("P", photograph.size)]),
     "bmp": lambda photograph: photograph.save("p.bmp"),
     "webp": lambda photograph: photograph.save("p.webp", quality=95),
+    "tiff": lambda photograph: photograph.save("p.tiff"),
     "cmyk": lambda photograph: photograph.convert("CMYK").save("p.jpg", quality=98),
     "turned": lambda photograph: save_turned(photograph, "p.jpg"),
 }
+if features.check("avif"):
+    SAVES["avif"] = lambda photograph: photograph.save("p.avif", quality=95)
 
 
-class ReadImageTest(helpers.TestCase, parameterized.TestCase):
+class ReadImageTest(helpers.TestCase):
+
+    def read(self, *args):
+        return EmotionDetectorUtils.read_image(*args)
 
     def test_a_face_of_the_data_gives_its_own_values(self):
         _, pixels = helpers.faces(3)
-        for row in pixels:
-            Image.fromarray(row.reshape(48, 48).astype(np.uint8)).save("face.png")
-            image = EmotionDetectorUtils.read_image("face.png")
-            self.assertEqual(np.float32, image.dtype)
-            np.testing.assert_array_equal(image, EmotionDetectorUtils.to_images(row)[0])
+        images = EmotionDetectorUtils.to_images(pixels)
+        for name, expected in zip(helpers.write_pictures(pixels), images):
+            np.testing.assert_array_equal(expected, self.read(name))
+            Image.open(name).convert("RGB").save("colour.png")
+            np.testing.assert_array_equal(expected, self.read("colour.png"))
 
-    @parameterized.parameters(*SAVES)
-    def test_one_photograph_in_every_format(self, kind):
+    @helpers.parameterized.parameters(*SAVES)
+    def test_kinds_of_files_give_the_same_image(self, kind):
         with Image.open(PHOTOGRAPH) as photograph:
-            SAVES[kind](photograph)
-        (path,) = helpers.names(".")
-        expected = EmotionDetectorUtils.read_image(PHOTOGRAPH)
-        self.assertLess(abs(EmotionDetectorUtils.read_image(path) - expected).mean(), 0.01)
-
-    def test_area_means(self):
-        """100 pixels onto 48: each mean takes in 2 1/12 pixels, the outer ones in part."""
-        values = np.arange(100, dtype=np.uint8) * 2
-        Image.fromarray(np.tile(values, (100, 1))).save("ramp.png")
-        image = EmotionDetectorUtils.read_image("ramp.png")[:, :, 0] * 255
-        fine = np.repeat(values, 48).reshape(48, 100).mean(axis=1)  # 100 parts of each 48th
-        np.testing.assert_allclose(image, np.tile(fine, (48, 1)), atol=1e-3)
-
-    def test_small_pictures_are_enlarged(self):
-        Image.fromarray(np.array([[0, 255], [255, 0]], np.uint8)).save("small.png")
-        image = EmotionDetectorUtils.read_image("small.png")[:, :, 0]
-        np.testing.assert_array_equal(image, np.kron([[0, 1], [1, 0]], np.ones((24, 24))))
+            photograph.load()
+        photograph.save("exact.png")
+        SAVES[kind](photograph)
+        path = next(name for name in os.listdir(".") if name.startswith("p."))
+        image = self.read(path)
+        self.assertEqual(((48, 48, 1), np.float32), (image.shape, image.dtype))
+        difference = abs(image - self.read("exact.png")) * 255
+        self.assertLess(difference.mean(), 2)
+        self.assertLess(difference.max(), 16)  # of a palette of 256 colours
 
     def test_the_largest_square_in_the_middle(self):
         values = np.zeros((48, 148), np.uint8)
         values[:, 50:98] = np.arange(48)
         Image.fromarray(values).save("wide.png")
-        image = EmotionDetectorUtils.read_image("wide.png")[:, :, 0] * 255
-        np.testing.assert_allclose(image, np.tile(np.arange(48), (48, 1)), atol=1e-4)
+        np.testing.assert_array_equal(self.read("wide.png")[:, :, 0] * 255,
+                                      np.tile(np.arange(48), (48, 1)))
+
+    def test_every_pixel_counts(self):
+        """Four pixels in each of the 48: their mean; the book's resize takes a corner."""
+        fine = np.kron(helpers.faces(1)[1].reshape(48, 48), [[1, 1], [1, 1]]).astype(np.uint8)
+        Image.fromarray(fine).save("large.png")
+        coarse = self.read("large.png")[:, :, 0] * 255
+        self.assertLess(abs(coarse - fine[::2, ::2]).mean(), 12)  # HAMMING looks beside, too
+        self.assertAlmostEqual(fine.mean(), coarse.mean(), delta=0.5)
 
     def test_box(self):
         values = np.random.RandomState(0).randint(0, 256, (90, 120)).astype(np.uint8)
         Image.fromarray(values).save("noise.png")
-        image = EmotionDetectorUtils.read_image("noise.png", ["30", "20", "48", "48"])
+        image = self.read("noise.png", ["30", "20", "48", "48"])
         np.testing.assert_array_equal(image[:, :, 0] * 255, values[20:68, 30:78])
 
-    @parameterized.parameters("100,0,48,48", "-1,0,9,9", "0,0,0,9", "0,0,9,-9", "0,0,121,9",
-                              "1,2,3", "1,2,3,4,5", "a,b,c,d", "nan,0,9,9", "0,0,inf,9")
+    @helpers.parameterized.parameters(
+        "100,0,48,48", "-1,0,9,9", "0,0,0,9", "0,0,9,-9", "0,0,121,9", "1,2,3", "1,2,3,4,5",
+        "a,b,c,d", "nan,0,9,9", "0,0,inf,9", "0.3,0.2,0.4,0.5", "0,0,7,9")
     def test_a_wrong_box_is_told_with_the_size(self, box):
         Image.new("L", (120, 90)).save("black.png")
-        with self.assertRaisesRegex(EmotionDetectorUtils.UserError, "120 pixels wide and 90 high"):
-            EmotionDetectorUtils.read_image("black.png", box.split(","))
+        with self.assertRaisesRegex(EmotionDetectorUtils.UserError,
+                                    "120 pixels wide and 90 high: .* in pixels, at least 8"):
+            self.read("black.png", box.split(","))
 
     def test_colours_are_weighed_as_in_the_book(self):
         for colour, weight in (("red", 0.299), ("lime", 0.587), ("blue", 0.114)):
             Image.new("RGB", (60, 60), colour).save("colour.png")
-            image = EmotionDetectorUtils.read_image("colour.png")
-            np.testing.assert_allclose(image, weight, atol=0.5 / 255)
+            np.testing.assert_allclose(self.read("colour.png"), weight, atol=0.5 / 255)
 
     def test_transparency_lies_over_white(self):
         Image.new("RGBA", (60, 60), (0, 0, 0, 51)).save("glass.png")  # a fifth of black
-        np.testing.assert_allclose(EmotionDetectorUtils.read_image("glass.png"), 0.8, atol=1e-6)
+        np.testing.assert_allclose(self.read("glass.png"), 0.8, atol=1e-6)
         Image.new("P", (60, 60), 0).save("glass.gif", transparency=0)
-        np.testing.assert_array_equal(EmotionDetectorUtils.read_image("glass.gif"), 1)
+        np.testing.assert_array_equal(self.read("glass.gif"), 1)
 
     def test_black_and_white(self):
         Image.new("1", (60, 60), 1).save("white.png")
-        np.testing.assert_array_equal(EmotionDetectorUtils.read_image("white.png"), 1)
+        np.testing.assert_array_equal(self.read("white.png"), 1)
+
+    def test_a_phone_s_108_million_pixels(self):
+        Image.new("L", (12000, 9000), 255).save("large.jpg")
+        np.testing.assert_array_equal(self.read("large.jpg", [6000, 0, 6000, 9000]), 1)
+        self.assertIsNotNone(Image.MAX_IMAGE_PIXELS)  # Pillow's own limit stands again
+
+    def test_more_than_250_million_pixels(self):
+        with mock.patch.object(Image, "MAX_IMAGE_PIXELS", None):
+            Image.new("1", (20000, 12501)).save("larger.png")
+        with self.assertRaisesRegex(EmotionDetectorUtils.UserError,
+                                    "larger.png .*too large: 20000 x 12501 pixels; shrink it"):
+            self.read("larger.png")
+
+    def test_what_cannot_be_read_is_told(self):
+        noise = np.random.RandomState(0).randint(0, 256, (90, 80)).astype(np.uint8)
+        for name in ("half.jpg", "half.png", "half.gif", "half.webp"):
+            Image.fromarray(noise).save(name)
+            os.truncate(name, os.path.getsize(name) // 2)
+        for name, content in (("empty.jpg", b""), ("text.jpg", b"hello\n" * 100)):
+            with open(name, "wb") as file:
+                file.write(content)
+        os.mkdir("folder.jpg")
+        for name in ("missing.jpg", *os.listdir(".")):
+            with (self.subTest(name), self.assertRaisesRegex(
+                    EmotionDetectorUtils.UserError, f"^{name} cannot be read as a picture .*[a-z]")):
+                self.read(name)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import tensorflow.compat.v1 as tf
 from absl.testing import parameterized
 
 import EmotionDetector
+import EmotionDetectorUtils
 
 SHAPES = {"W_conv1": [5, 5, 1, 32], "W_conv2": [3, 3, 32, 64], "W_fc1": [9216, 256],
           "W_fc2": [256, 7], "b_conv1": [32], "b_conv2": [64], "b_fc1": [256], "b_fc2": [7]}
@@ -36,7 +37,7 @@ def convolve(images, kernels, bias):
 
 class GraphTest(unittest.TestCase):
 
-    @EmotionDetector.new_graph()
+    @EmotionDetectorUtils.new_graph()
     def test_variables_collections_and_names(self):
         build()
         expected = {name + slot: shape for name, shape in SHAPES.items()
@@ -54,7 +55,7 @@ class GraphTest(unittest.TestCase):
         scopes = {op.name.split("/")[0] for op in tf.get_default_graph().get_operations()}
         self.assertLessEqual({"conv1", "conv2", "fc_1", "fc_2"}, scopes)
 
-    @EmotionDetector.new_graph()
+    @EmotionDetectorUtils.new_graph()
     def test_initial_weights(self):
         build()
         with tf.Session() as sess:
@@ -67,7 +68,7 @@ class GraphTest(unittest.TestCase):
                 self.assertLessEqual(abs(value).max(), 0.04)
                 self.assertAlmostEqual(0.0176, value.std(), delta=0.002)
 
-    @EmotionDetector.new_graph()
+    @EmotionDetectorUtils.new_graph()
     def test_forward_pass_and_loss_against_numpy(self):
         dataset, label, _, pred, loss_val = build()
         rng = np.random.RandomState(3)
@@ -89,7 +90,7 @@ class GraphTest(unittest.TestCase):
         squares = sum((values[name] ** 2).sum() / 2 for name in values if "conv" in name)
         self.assertAlmostEqual(entropy + 0.01 * squares, found_loss, delta=1e-4)
 
-    @EmotionDetector.new_graph()
+    @EmotionDetectorUtils.new_graph()
     def test_dropout_is_off_unless_fed(self):
         dataset, _, dropout_prob, pred, _ = build()
         images = np.random.RandomState(0).rand(4, 48, 48, 1)

@@ -1,30 +1,28 @@
-"""EmotionDetector.py --mode=train through its main: lines, files, resuming, usage."""
+"""EmotionDetector.py through its main: lines, files, resuming, what stops it, --mode=test."""
+import csv
 import glob
 import os
 import re
 import shutil
+import subprocess
 import unittest
+from unittest import mock
 
 import helpers
 import numpy as np
 import tensorflow.compat.v1 as tf
-from absl.testing import parameterized
 
 import EmotionDetector
-
-
-def train(*args):
-    """Train in ./logs on the data in ./data."""
-    return helpers.run_script(EmotionDetector, "--data_dir=data", "--logs_dir=logs", *args)
+import EmotionDetectorUtils
 
 
 def losses(output, kind="Training"):
     """The losses of the printed lines of a kind."""
-    return [float(loss) for loss in re.findall(kind + r" Loss: ([-\d.naif]+)$", output, re.MULTILINE)]
+    return [float(loss) for loss in re.findall(kind + r" Loss: (\d\.\d{6})$", output, re.MULTILINE)]
 
 
 def scalars(folder):
-    """The scalars of a folder's event files: {tag: {step: value}}."""
+    """The values of a folder's event files: {tag: {step: value}}."""
     found = {}
     for path in sorted(glob.glob(f"{folder}/events.*")):
         for event in tf.train.summary_iterator(path):
@@ -33,17 +31,19 @@ def scalars(folder):
     return found
 
 
-class TrainingTest(helpers.TestCase, parameterized.TestCase):
+class TrainingTest(helpers.TestCase):
+
+    def setUp(self):
+        super().setUp()
+        helpers.write_data()
 
     def test_a_short_run(self):
-        helpers.write_data("data")
-        status, output, errors = train("--max_iterations=106")
-        self.assertEqual((0, ""), (status, errors))
+        output = self.assert_well(helpers.train("--max_iterations=106"))
         lines = output.splitlines()
         self.assertEqual(["Train size: 36", "Validation size: 4", "Test size: 9"], lines[:3])
         self.assertRegex(output, r"\n\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6} Validation Loss: 1\.9")
-        training = losses(output)
-        self.assertEqual((11, 2), (len(training), len(losses(output, "Validation"))))
+        training, validation = losses(output), losses(output, "Validation")
+        self.assertEqual((11, 2), (len(training), len(validation)))
         self.assertLess(training[-1], training[0] / 2)
         self.assertRegex(lines[-2], r"^Validation Accuracy: [01]\.\d{6}$")
         self.assertRegex(lines[-1], r"^Always answering \w+: [01]\.\d{6}$")
@@ -52,83 +52,197 @@ class TrainingTest(helpers.TestCase, parameterized.TestCase):
                           for suffix in ("index", "meta", "data-00000-of-00001")},
                          {os.path.basename(path) for path in glob.glob("logs/model.ckpt*")})
         recorded = scalars("logs")
-        self.assertEqual(list(range(0, 106, 10)), sorted(recorded["Entropy"]))
         total = [recorded["Entropy"][step] + 0.01 * recorded["Reg_loss"][step]
                  for step in range(0, 106, 10)]
         np.testing.assert_allclose(total, training, atol=1e-5)
+        np.testing.assert_allclose([*recorded["Validation_loss"].values()], validation, atol=1e-5)
         self.assertEqual(8, sum(tag.split("/")[-1][:2] in ("W_", "b_") for tag in recorded))
-
-    def test_resuming_goes_on_from_the_saved_step(self):
-        helpers.write_data("data")
-        train("--max_iterations=6")
-        status, output, _ = train("--max_iterations=21")
-        self.assertEqual(0, status)
-        self.assertIn("Model Restored!\n", output)
-        self.assertEqual(2, len(losses(output)))  # steps 10 and 20
-        self.assertEqual(21, tf.train.load_variable("logs/model.ckpt-20", "Variable"))
-
-        before = helpers.contents("logs")
-        status, output, _ = train("--max_iterations=21")
-        self.assertEqual(0, status)
-        self.assertIn("21 iterations are done", output)
-        self.assertIn("--max_iterations", output)
-        self.assertEqual(before, helpers.contents("logs"))
-
-    def test_a_copied_folder_goes_on_and_leaves_the_first_alone(self):
-        helpers.write_data("data")
-        logs = os.path.abspath("logs")  # a full path, as `checkpoint` then holds it
-        for iterations in range(1, 7):  # one checkpoint more than are kept
-            train(f"--logs_dir={logs}", f"--max_iterations={iterations}")
-        before = helpers.contents("logs")
-        shutil.copytree("logs", "copy")
-        self.assertEqual(0, train("--logs_dir=copy", "--max_iterations=7")[0])
-        self.assertEqual(before, helpers.contents("logs"))
-        for folder, steps in (("logs", range(1, 6)), ("copy", range(2, 7))):
-            self.assertEqual([f"model.ckpt-{step}.index" for step in steps],
-                             [name for name in helpers.names(folder) if name.endswith("index")])
+        self.assertGreater(min(helpers.picture_size("logs/loss.png")), 400)
 
     def test_two_runs_print_the_same_losses(self):
-        helpers.write_data("data", count=150)
-        first, second = (helpers.run_script(EmotionDetector, "--data_dir=data",
-                                            f"--logs_dir={folder}", "--max_iterations=21")[1]
+        helpers.write_data(count=150)
+        first, second = (self.assert_well(helpers.train("--max_iterations=21", f"--logs_dir={folder}"))
                          for folder in ("one", "two"))
+        self.assertEqual(3, len(losses(first)))
         self.assertEqual(losses(first), losses(second))
         self.assertEqual(losses(first, "Validation"), losses(second, "Validation"))
 
-    def test_another_data_set_is_refused(self):
-        helpers.write_data("data")
-        train("--max_iterations=1")
+    @helpers.parameterized.parameters(142, 140)  # 128 and 126 of them to train on
+    def test_a_batch_and_less_than_one(self, count):
+        helpers.write_data(count=count)
+        self.assert_well(helpers.train("--max_iterations=2"))
+
+    def test_resuming_goes_on_from_the_saved_step(self):
+        helpers.train("--max_iterations=6")
+        with open("logs/model.ckpt-3.data-00000-of-00001.tempstate1", "w"):
+            pass  # as a kill leaves it
+        output = self.assert_well(helpers.train("--max_iterations=21"))
+        self.assertIn("Model Restored!\n", output)
+        self.assertEqual(2, len(losses(output)))  # steps 10 and 20
+        self.assertEqual(21, tf.train.load_variable("logs/model.ckpt-20", "Variable"))
+        self.assertEqual([], glob.glob("logs/*.tempstate*"))
+
         before = helpers.contents("logs")
-        helpers.write_data("data", count=41)
-        status, _, errors = train("--max_iterations=2")
-        self.assertEqual(1, status)
-        self.assertRegex(errors, r"^Error: logs/model.ckpt-0 was trained on other data: .*--logs_dir")
+        output = self.assert_well(helpers.train("--max_iterations=21"))
+        self.assertIn("21 iterations are done. --max_iterations=121 would", output)
         self.assertEqual(before, helpers.contents("logs"))
 
-    def test_without_data_the_default_folder_gives_practice_faces(self):
-        status, output, errors = helpers.run_script(
-            EmotionDetector, "--logs_dir=logs", "--max_iterations=1")
-        self.assertEqual(0, status)
+    def test_another_run_s_checkpoints_are_left_alone(self):
+        logs = os.path.abspath("logs")  # a full path, as `checkpoint` then holds it
+        for iterations in range(1, 7):  # one checkpoint more than are kept
+            helpers.train(f"--logs_dir={logs}", f"--max_iterations={iterations}")
+        before = helpers.contents("logs")
+        shutil.copytree("logs", "copy")
+        self.assert_well(helpers.train("--logs_dir=copy", "--max_iterations=7"))
+        self.assertEqual(before, helpers.contents("logs"))
+        self.assertTrue(os.path.exists("copy/model.ckpt-6.index"))
+
+    def test_another_data_set_is_refused_and_may_be_tested_on(self):
+        helpers.train("--max_iterations=1")
+        before = helpers.contents("logs")
+        helpers.write_data(count=41)
+        path = re.escape(os.path.abspath("logs/model.ckpt-0"))
+        self.assert_stated(helpers.train("--max_iterations=2"),
+                           f"^Error: {path} was trained on other data: .*--logs_dir")
+        self.assertEqual(before, helpers.contents("logs"))
+        self.assert_stated(helpers.train("--mode=test"), "was trained on other data than it is", 0)
+
+    def test_practice_faces(self):
+        """Told with the folder; learnt from; their test set has labels."""
+        result = helpers.run_script(EmotionDetector, "--logs_dir=logs", "--max_iterations=1")
+        folder = re.escape(os.path.abspath("EmotionDetector"))
+        output = self.assert_stated(result, f"No train.csv in {folder}: practising .*Second-Edition", 0)
         self.assertIn("Train size: 3761\nValidation size: 417\nTest size: 1312\n", output)
-        self.assertRegex(errors, "practising on drawn faces.*https://")
+        np.testing.assert_allclose(1.969239, losses(output), atol=2e-5)
+        result = helpers.run_script(EmotionDetector, "--logs_dir=logs", "--mode=test")
+        self.assertRegex(result[1], r"\nTest Accuracy: 0\.\d{6}\nFaces of each emotion")
+        name, = helpers.write_pictures(helpers.faces(1)[1])
+        self.assert_stated(helpers.classify(name), "has never seen a photograph", 0)
 
-    @parameterized.parameters("EmotionDetector/", "EmotionDetector", "elsewhere")
-    def test_a_named_folder_never_falls_back(self, folder):
-        status, output, errors = helpers.run_script(
-            EmotionDetector, f"--data_dir={folder}", "--logs_dir=logs")
-        self.assertEqual((1, ""), (status, output))
-        self.assertIn(os.path.join(os.getcwd(), folder, "train.csv"), errors)
-        self.assertIn("https://", errors)
-        self.assertFalse(os.path.exists("logs"))
-
-    @parameterized.parameters("--mode=tets", "--max_iterations=0", "--max_iteration=5",
-                              "--max_iterations=many", "train")
+    @helpers.parameterized.parameters("--mode=tets", "--max_iterations=0", "--max_iteration=5",
+                                      "--max_iterations=many", "train")
     def test_wrong_usage(self, argument):
-        status, output, errors = train(argument)
-        self.assertIn(status, (1, 2))
-        self.assertNotIn("Train size", output)
-        self.assertNotIn("Traceback", errors)
+        self.assert_stated(helpers.train(argument), f"^Error: .*{argument.split('=')[0].strip('-')}", 2)
         self.assertFalse(os.path.exists("logs"))
+
+    @helpers.parameterized.parameters("file", "below a file", "run [2]", "run*", "a?", "back\\slash")
+    def test_a_logs_dir_that_cannot_be(self, folder):
+        if "file" in folder:
+            open("file", "w").close()
+            folder = "file/logs" if folder.startswith("below") else "file"
+        status, output, errors = helpers.train(f"--logs_dir={folder}")
+        self.assert_stated((status, output, errors), f"^Error: .*{re.escape(folder)}")
+        self.assertNotIn("Loss", output)
+        self.assertIn(os.listdir("."), (["data"], ["data", "file"], ["file", "data"]))
+
+    def test_a_home_folder(self):
+        os.mkdir("home")
+        with mock.patch.dict(os.environ, HOME=os.path.abspath("home")):
+            self.assert_well(helpers.train("--logs_dir=~/logs", "--max_iterations=1"))
+        self.assertIn("checkpoint", os.listdir("home/logs"))
+
+    def test_curves_of_another_program_and_of_a_killed_run(self):
+        with tf.Graph().as_default():
+            writer = tf.summary.FileWriter("logs")
+            writer.add_summary(tf.Summary(value=[tf.Summary.Value(tag="Entropy", simple_value=1)]), 5)
+            writer.close()
+        whole, = glob.glob("logs/*")
+        shutil.copy(whole, "logs/events.out.tfevents.1")
+        os.truncate("logs/events.out.tfevents.1", os.path.getsize(whole) - 5)
+        self.assert_stated(helpers.train("--max_iterations=1"), "events.out.tfevents.1 ends early", 0)
+        self.assertTrue(os.path.exists("logs/loss.png"))
+
+
+class StoppedTest(helpers.TestCase):
+    """Whatever stops a run is stated, and the checkpoint before it stays."""
+
+    def setUp(self):
+        super().setUp()
+        helpers.write_data()
+        self.assert_well(helpers.train("--max_iterations=1"))
+        self.before = {path: digest for path, digest in helpers.contents("logs").items()
+                       if "tfevents" not in path}  # TensorFlow names them by the second
+
+    def assert_stops(self, pattern):
+        self.assert_stated(helpers.train("--max_iterations=6"),
+                           f"^Error: Training has stopped: {pattern}.*stays in {os.getcwd()}/logs.$")
+        after = helpers.contents("logs")
+        self.assertEqual(self.before, {path: after.get(path) for path in self.before})
+        self.assertEqual([], glob.glob("logs/model.ckpt-5*"))
+        self.assertIn("Model Restored!", helpers.train("--max_iterations=2")[1])
+
+    def test_divergence(self):
+        with mock.patch.object(EmotionDetector, "LEARNING_RATE", 1e10):
+            self.assert_stops("(Nan in summary histogram|the loss is no number)")
+
+    def test_no_memory_for_a_step(self):
+        full = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor\nat length")
+        with mock.patch.object(EmotionDetector, "get_next_batch", side_effect=full):
+            self.assert_stops("OOM when allocating tensor")
+
+    @unittest.skipUnless(hasattr(os, "geteuid") and os.geteuid() == 0, "mounts a small disk")
+    def test_full_disk(self):
+        os.mkdir("small")
+        mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m", "none", "small"], check=False)
+        if mount.returncode:
+            self.skipTest("no file system may be mounted here")
+        self.addCleanup(subprocess.run, ["umount", "--lazy", "small"], check=True)
+        shutil.copytree("logs", "small/logs")
+        self.assert_stated(helpers.train("--logs_dir=small/logs", "--max_iterations=6"),
+                           "^Error: Training has stopped: .*No space left on device")
+        after = helpers.contents("small/logs")
+        self.assertEqual([*self.before.values()],
+                         [after.get(f"small/{path}") for path in self.before])
+
+
+class TestModeTest(helpers.TestCase):
+
+    def test_tables_and_pictures(self):
+        helpers.write_data()
+        helpers.train("--max_iterations=31")
+        os.remove("logs/loss.png")
+        output = self.assert_well(helpers.train("--mode=test"))
+        self.assertRegex(output, r"\nModel Restored!\nValidation Loss: \d\.\d{6}\nValidation Accuracy")
+        table = [line.split() for line in output.splitlines()[-7:]]
+        self.assertEqual(list(EmotionDetectorUtils.EMOTIONS), [row[0] for row in table])
+        counts = np.array([row[1:] for row in table]).astype(int)
+        self.assertEqual(4, counts[:, 0].sum())
+        np.testing.assert_array_equal(counts[:, 0], counts[:, 2:].sum(axis=1))
+        np.testing.assert_array_equal(counts[:, 1], counts[:, 2:].diagonal())
+        accuracy = float(re.search(r"Validation Accuracy: (.*)", output).group(1))
+        self.assertAlmostEqual(counts[:, 1].sum() / 4, accuracy)
+        self.assertGreater(min(helpers.picture_size("logs/confusion_matrix.png")), 400)
+        self.assertFalse({"loss.png", "confusion_matrix_test.png"} & set(os.listdir("logs")))
+        with open("logs/predictions.csv", newline="") as file:
+            rows = list(csv.DictReader(file))
+        self.assertEqual([str(number) for number in range(1, 10)], [row["Id"] for row in rows])
+        for row in rows:
+            found = [float(row[emotion]) for emotion in EmotionDetectorUtils.EMOTIONS]
+            self.assertAlmostEqual(1, sum(found), delta=1e-5)
+            self.assertEqual(row["Emotion"], str(np.argmax(found)))
+
+    def test_a_test_set_with_labels_and_none(self):
+        helpers.write_data()
+        helpers.train("--max_iterations=31")
+        helpers.write_csv("data/test.csv", *helpers.faces(14, seed=1))
+        output = self.assert_well(helpers.train("--mode=test"))
+        self.assertIn("\nTest Accuracy: 1.000000\n", output)
+        self.assertEqual(["neutral", "2", "2"], output.splitlines()[-1].split()[:3])
+        self.assertGreater(min(helpers.picture_size("logs/confusion_matrix_test.png")), 400)
+
+        os.remove("data/test.csv")
+        os.remove("logs/predictions.csv")
+        output = self.assert_stated(helpers.train("--mode=test"), "^No test set: predictions.csv", 0)
+        self.assertIn("Test size: 0\n", output)
+        self.assertFalse(os.path.exists("logs/predictions.csv"))
+
+    def test_no_picture_can_be_drawn(self):
+        helpers.write_data()
+        helpers.train("--max_iterations=1")
+        with mock.patch.object(EmotionDetectorUtils, "load_pyplot",
+                               side_effect=EmotionDetectorUtils.UserError("no matplotlib")):
+            self.assert_stated(helpers.train("--mode=test"), "no matplotlib")
+        self.assertTrue(os.path.exists("logs/predictions.csv"))
 
 
 if __name__ == "__main__":

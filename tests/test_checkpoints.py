@@ -1,0 +1,234 @@
+"""Checkpoints: damaged, moved, of other programs, of the book's own, old formats."""
+import os
+import re
+import shutil
+import unittest
+
+import helpers
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+import EmotionDetectorUtils
+
+
+def restored_everywhere(test):
+    """Train on, test and classify with ./logs; nothing is said but that the model is restored."""
+    name, = helpers.write_pictures(helpers.faces(1)[1])
+    test.assert_well(helpers.classify(name))
+    for args in (["--mode=test"], ["--max_iterations=103"]):
+        test.assertIn("Model Restored!\n", test.assert_well(helpers.train(*args)))
+    test.assertEqual(103, tf.train.load_variable("logs/model.ckpt-102", "Variable"))
+
+
+class DamageTest(helpers.TestCase):
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.enterClassContext(helpers.contextlib.chdir(cls.enterClassContext(
+            helpers.tempfile.TemporaryDirectory())))
+        helpers.write_data()
+        helpers.train("--max_iterations=101")
+        cls.model = os.path.abspath(".")
+
+    def setUp(self):
+        super().setUp()
+        for folder in ("data", "logs"):
+            shutil.copytree(os.path.join(self.model, folder), folder)
+        helpers.write_pictures(helpers.faces(1)[1])
+
+    def damage(self, name, kind):
+        """Damage a file of the logs."""
+        with open(f"logs/{name}", "rb") as file:
+            content = file.read()
+        os.remove(f"logs/{name}")
+        if kind != "missing":
+            middle = len(content) // 2
+            with open(f"logs/{name}", "wb") as file:
+                file.write({"empty": b"", "truncated": content[:middle],
+                            "flipped": content[:middle] + bytes(99) + content[middle + 99:],
+                            "random": np.random.RandomState(0).bytes(len(content))}[kind])
+
+    def assert_all_state(self, pattern):
+        """Training on, testing and classifying state one error and change no file."""
+        before = helpers.contents("logs")
+        for run, *args in ((helpers.classify, "face00.png"), (helpers.train, "--mode=test"),
+                           (helpers.train, "--max_iterations=102")):
+            self.assert_stated(run(*args), pattern)
+            self.assertEqual(before, helpers.contents("logs"))
+
+    @helpers.parameterized.product(
+        name=("model.ckpt-100.index", "model.ckpt-100.data-00000-of-00001", "model.ckpt-100.meta"),
+        kind=("missing", "empty", "truncated", "flipped", "random"))
+    def test_a_damaged_file(self, name, kind):
+        self.damage(name, kind)
+        path = re.escape(os.path.abspath("logs/model.ckpt-100"))
+        pattern = f"^Error: {path} is damaged [^\n]*: bring it back from a copy.*--logs_dir"
+        if (name[-5:], kind) == (".meta", "missing"):  # weights alone can be trained on
+            self.assert_stated(helpers.classify("face00.png"), pattern)
+            self.assertIn("Restored", self.assert_well(helpers.train("--max_iterations=102")))
+        else:
+            self.assert_all_state(pattern)
+
+    @helpers.parameterized.parameters("missing", "empty", "truncated", "random")
+    def test_without_checkpoint_the_highest_number_counts_or_it_is_an_error(self, kind):
+        shutil.copy("logs/model.ckpt-0.index", "logs/model.ckpt-99.index")
+        self.damage("checkpoint", kind)
+        if kind in ("missing", "truncated"):
+            restored_everywhere(self)
+        else:
+            self.assert_all_state("^Error: .*logs/checkpoint is damaged ")
+        os.makedirs("alone")
+        open("alone/checkpoint", "w").close()
+        self.assert_stated(helpers.train("--logs_dir=alone"), "^Error: .*alone/checkpoint is damaged")
+
+    def test_going_back_to_the_checkpoint_before(self):
+        """As the README says: without `checkpoint`, and without the damaged one."""
+        for name in os.listdir("logs"):
+            if name == "checkpoint" or name.startswith("model.ckpt-100."):
+                os.remove(f"logs/{name}")
+        self.assert_well(helpers.train("--max_iterations=3"))
+        self.assertEqual(3, tf.train.load_variable("logs/model.ckpt-2", "Variable"))
+
+    @helpers.parameterized.parameters(r"C:\\Users\\x\\logs\\model.ckpt-100", "/home/x/model.ckpt-100")
+    def test_saved_on_another_machine(self, path):
+        with open("logs/checkpoint", "w") as file:
+            file.write(f'model_checkpoint_path: "{path}"\nall_model_checkpoint_paths: "{path}"\n')
+        restored_everywhere(self)
+
+    def test_no_model(self):
+        shutil.rmtree("logs")
+        for result in (helpers.classify("face00.png"), helpers.train("--mode=test")):
+            self.assert_stated(result, f"^Error: {os.path.abspath('logs')} holds no model: train one first")
+
+    @helpers.parameterized.parameters({"W_conv1": [3, 3, 1, 32]}, {"kernel": [5, 5, 1, 32]})
+    def test_another_network(self, **variables):
+        with tf.Graph().as_default(), tf.Session() as sess:
+            for name, shape in variables.items():
+                tf.get_variable(name, shape)
+            sess.run(tf.global_variables_initializer())
+            tf.train.Saver().save(sess, "logs/model.ckpt", global_step=7)
+        self.assert_all_state("logs/model.ckpt-7 is of another network, or of another program ")
+
+    def test_a_checkpoint_of_today_s_tensorflow(self):
+        shutil.rmtree("logs")
+        with tf.Graph().as_default(), tf.Session() as sess:
+            saved = tf.compat.v2.train.Checkpoint(kernel=tf.get_variable("kernel", [3, 3]))
+            sess.run(tf.global_variables_initializer())
+            with sess.as_default():
+                saved.save("logs/ckpt")
+        self.assert_all_state("logs/ckpt-1 is of another network, or of another program ")
+
+
+def dropout_of_2016(x):
+    """`tf.nn.dropout(x, 0.5)` as TensorFlow 0.12 built it."""
+    with tf.name_scope("dropout"):
+        keep_prob = tf.constant(0.5, name="keep_prob")
+        return tf.divide(x, keep_prob) * tf.floor(keep_prob + tf.random_uniform(tf.shape(x)))
+
+
+def dropout_of_2018(x):
+    """The same as TensorFlow 1.13 built it."""
+    with tf.name_scope("dropout"):
+        rate = tf.constant(0.5, name="rate")
+        return x * (1 / (1 - rate)) * tf.cast(tf.random_uniform(tf.shape(x)) >= rate, tf.float32)
+
+
+def dropout_of_today(x):
+    """The same as the installed TensorFlow builds it."""
+    return tf.nn.dropout(x, 0.5)
+
+
+def dropout_of_a_reader(x):
+    """A reader's repair of the chapter: its placeholder is used, and has to be fed."""
+    return tf.nn.dropout(x, tf.placeholder(tf.float32, name="dropout_prob"))
+
+
+def run_book_program(dropout, write_version):
+    """Train one step and save in ./logs, in the graph that the chapter prints.
+
+    Returns what it answers with its dropout off.
+    """
+    with tf.Graph().as_default(), tf.variable_scope("", use_resource=False):
+        weights, biases = {}, {}
+        for name, shape in (("W_conv1", [5, 5, 1, 32]), ("W_conv2", [3, 3, 32, 64]),
+                            ("W_fc1", [9216, 256]), ("W_fc2", [256, 7])):
+            initial = tf.truncated_normal(shape, stddev=0.02, seed=1)
+            weights[name] = tf.get_variable(name, initializer=initial)
+        for name, size in (("b_conv1", 32), ("b_conv2", 64), ("b_fc1", 256), ("b_fc2", 7)):
+            biases[name] = tf.get_variable(name, initializer=tf.constant(0.0, shape=[size]))
+        input_dataset = tf.placeholder(tf.float32, [None, 48, 48, 1], name="input")
+        input_labels = tf.placeholder(tf.float32, [None, 7])
+        global_step = tf.Variable(0, trainable=False)
+        hidden = input_dataset
+        for layer in ("conv1", "conv2"):
+            with tf.name_scope(layer):
+                kernel, bias = weights["W_" + layer], biases["b_" + layer]
+                hidden = tf.nn.conv2d(hidden, kernel, strides=[1, 1, 1, 1], padding="SAME")
+                hidden = tf.nn.relu(tf.nn.bias_add(hidden, bias))
+                hidden = tf.nn.max_pool(hidden, [1, 2, 2, 1], [1, 2, 2, 1], "SAME")
+                for term in (kernel, bias):
+                    tf.add_to_collection("losses", tf.nn.l2_loss(term))
+        with tf.name_scope("fc_1"):
+            hidden = tf.reshape(hidden, [-1, 9216])
+            whole = tf.nn.relu(tf.matmul(hidden, weights["W_fc1"]) + biases["b_fc1"])
+            hidden = dropout(whole)
+        with tf.name_scope("fc_2"):
+            pred = tf.matmul(hidden, weights["W_fc2"]) + biases["b_fc2"]
+        tf.nn.softmax(pred, name="output")
+        answer = tf.nn.softmax(tf.matmul(whole, weights["W_fc2"]) + biases["b_fc2"])
+        loss_val = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits_v2(
+            logits=pred, labels=input_labels)) + 1e-2 * tf.add_n(tf.get_collection("losses"))
+        train_op = tf.train.AdamOptimizer(1e-3).minimize(loss_val, global_step)
+        with tf.Session() as sess:
+            sess.run(tf.global_variables_initializer())
+            labels, pixels = helpers.faces(20)
+            images = EmotionDetectorUtils.to_images(pixels)
+            feed = {input_dataset: images, input_labels: np.eye(7)[labels]}
+            if dropout is dropout_of_a_reader:
+                feed["fc_1/dropout_prob:0"] = 0.5
+            sess.run(train_op, feed)
+            os.makedirs("logs")
+            tf.train.Saver(write_version=write_version).save(sess, "logs/model.ckpt", global_step=0)
+            return sess.run(answer, {input_dataset: images})
+
+
+class BookCheckpointTest(helpers.TestCase):
+
+    @helpers.parameterized.product(
+        dropout=(dropout_of_2016, dropout_of_2018, dropout_of_today, dropout_of_a_reader),
+        write_version=(tf.train.SaverDef.V1, tf.train.SaverDef.V2))
+    def test_classified_tested_and_trained_on(self, dropout, write_version):
+        expected = run_book_program(dropout, write_version)
+        self.assertEqual(write_version == tf.train.SaverDef.V1, os.path.isfile("logs/model.ckpt-0"))
+        names = helpers.write_pictures(helpers.faces(20)[1])
+        answers = []
+        for _ in range(2):
+            self.assert_well(helpers.classify("--csv=answers.csv", *names))
+            answers.append(np.loadtxt("answers.csv", delimiter=",", skiprows=1, usecols=range(2, 9)))
+        np.testing.assert_array_equal(*answers)
+        np.testing.assert_allclose(answers[0], expected, atol=1e-6)
+
+        helpers.write_data()
+        for args in (["--mode=test"], ["--max_iterations=3"]):
+            self.assertIn("Model Restored!", self.assert_well(helpers.train(*args)))
+        self.assertEqual(3, tf.train.load_variable("logs/model.ckpt-2", "Variable"))
+
+    def test_without_checkpoint_in_the_old_format(self):
+        run_book_program(dropout_of_today, tf.train.SaverDef.V1)
+        os.remove("logs/checkpoint")
+        helpers.write_data()
+        self.assertIn("Model Restored!", self.assert_well(helpers.train("--max_iterations=2")))
+
+    def test_ours_restores_in_the_book_s_program(self):
+        """The same 27 names and shapes, which is all that a Saver asks for."""
+        helpers.write_data()
+        helpers.train("--max_iterations=1", "--logs_dir=ours")
+        run_book_program(dropout_of_today, tf.train.SaverDef.V2)
+        variables = dict(tf.train.list_variables("ours"))
+        self.assertEqual(27, len(variables))
+        self.assertEqual(variables, dict(tf.train.list_variables("logs")))
+
+
+if __name__ == "__main__":
+    unittest.main()
