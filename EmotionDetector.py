@@ -6,8 +6,7 @@ emotions from 48x48 grey faces:
     python EmotionDetector.py --mode=train
 
 Without the book's data it practises on faces that it draws, and finds the emotion of
-99.0 % of the validation faces after 1,001 iterations. What the chapter does not print is
-marked, and stands after `main`.
+99.0 % of the validation faces after 1,001 iterations. What the page has not is marked.
 """
 if __name__ == "__main__":  # Not in the book: TensorFlow loads fast, and in silence
     import EmotionDetectorUtils
@@ -42,13 +41,7 @@ tf.flags.DEFINE_integer("max_iterations", MAX_ITERATIONS,
 
 
 def weight_variable(shape, stddev=0.02, name=None):
-    """Make a weight from a truncated normal distribution; the book's listing.
-
-    Args:
-        shape: its dimensions.
-        stddev: the standard deviation before truncation at twice this value.
-        name: as in the checkpoint; an unnamed variable where None.
-    """
+    """Make a weight from a normal distribution truncated at 2 * stddev; the book's listing."""
     initial = tf.truncated_normal(shape, stddev=stddev)
     if name is None:
         return tf.Variable(initial)
@@ -66,14 +59,9 @@ def bias_variable(shape, name=None):
 
 
 def loss(pred, label):
-    """Mean cross-entropy plus regularization; the book's listing.
+    """Return mean cross-entropy plus regularization, a scalar; the book's listing.
 
-    Args:
-        pred: logits float32 [n, 7]. No softmax before: the cross-entropy applies it.
-        label: one-hot float32 [n, 7].
-
-    Returns:
-        The loss, a float32 scalar.
+    `pred` are logits [n, 7], since the cross-entropy applies the softmax; `label` is one-hot [n, 7].
     """
     cross_entropy_loss = tf.nn.softmax_cross_entropy_with_logits(logits=pred, labels=label)
     cross_entropy_loss = tf.reduce_mean(cross_entropy_loss)
@@ -93,16 +81,10 @@ def add_to_regularization_loss(W, b):
 def emotion_cnn(dataset, dropout_prob):
     """Build the network; the book's listings of `weights`, `biases` and `emotion_cnn`.
 
-    This differs from the book in two ways: (1) the dictionaries stand in here, so that
-    importing this file builds no graph; (2) `dropout_prob` is an argument, so that
-    dropout can be off where the network answers.
-
-    Args:
-        dataset: images float32 [n, 48, 48, 1] in 0..1.
-        dropout_prob: the probability, 0..1, with which dropout keeps a neuron.
-
-    Returns:
-        The logits float32 [n, 7].
+    Takes images float32 [n, 48, 48, 1] in 0..1, and the share of neurons, 0..1, that dropout
+    keeps; returns the logits [n, 7]. This differs from the book in two ways: (1) the
+    dictionaries stand in here, so that importing this file builds no graph; (2) dropout is
+    an argument, so that it can be off where the network answers.
     """
     weights = {
         'wc1': weight_variable([5, 5, 1, 32], name="W_conv1"),
@@ -251,15 +233,7 @@ def get_next_batch(images, labels, step):
 # Not in the book: what `main` calls beside: answers, checkpoints, the training's beginning and end.
 
 def run_in_batches(sess, fetch, feed_dict):
-    """Run a tensor on any number of rows, at most BATCH_SIZE at a time.
-
-    Args:
-        fetch: a scalar, or a tensor with a row for each row that is fed.
-        feed_dict: arrays of n >= 1 rows each.
-
-    Returns:
-        The scalar's mean over all rows, or the n rows.
-    """
+    """Run a scalar, or a tensor of a row each, on n rows; return the mean over them, or the n rows."""
     rows = len(next(iter(feed_dict.values())))
     sizes = [min(BATCH_SIZE, rows - start) for start in range(0, rows, BATCH_SIZE)]
     results = [sess.run(fetch, feed_dict={key: array[BATCH_SIZE * number:][:size]
@@ -276,11 +250,7 @@ def print_accuracy(answers, labels, train_labels):
 
 
 def test(sess, loss_val, output_pred, feed_dict, train_labels, test_images):
-    """Judge the model, as --mode=test: print it, and write tables and pictures into --logs_dir.
-
-    Args:
-        feed_dict: the placeholders of the images and of the labels, with the validation set.
-    """
+    """Judge the model for --mode=test; the feed is of the validation set, images and labels."""
     (input_dataset, valid_images), (_, valid_labels) = feed_dict.items()
     print(f"Validation Loss: {run_in_batches(sess, loss_val, feed_dict):f}")
     valid_answers = run_in_batches(sess, output_pred, {input_dataset: valid_images})
@@ -309,37 +279,28 @@ def checkpoint_stated():
         raise
     except Exception as error:
         path, fault = os.path.join(FLAGS.logs_dir, "checkpoint"), "is damaged"
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(Exception):  # What can be read to its end is not damaged
             path = found(tf.train.get_checkpoint_state(FLAGS.logs_dir)).model_checkpoint_path
-            if is_intact(path):
+            reader = tf.train.load_checkpoint(path)
+            for name in reader.get_variable_to_shape_map():
+                reader.get_tensor(name)
+            trained_on(path)
+            if os.path.exists(path + ".meta") or not reader.has_tensor("W_conv1"):
                 fault = "is of another network, or of another program"
         raise EmotionDetectorUtils.UserError(
             f"{os.path.abspath(path)} {fault} ({EmotionDetectorUtils.reason(error)}): bring it back "
             "from a copy, or name another folder with --logs_dir.") from error
 
 
-def is_intact(path):
-    """Whether all of a checkpoint can be read, and its graph if it is this program's."""
-    reader = tf.train.load_checkpoint(path)
-    for name in reader.get_variable_to_shape_map():
-        reader.get_tensor(name)
-    return saved_nodes(path) or not reader.has_tensor("W_conv1")
-
-
-def saved_nodes(path):
-    """Return the operations of the graph that was saved with a checkpoint; none without one."""
+def trained_on(path):
+    """Return the `training_data` that a checkpoint's graph holds; None in the book's own."""
     if not os.path.exists(path + ".meta"):
-        return []
+        return None
     with open(path + ".meta", "rb") as file:
         nodes = tf.MetaGraphDef.FromString(file.read()).graph_def.node
     if not nodes:
         raise ValueError(f"{path}.meta is empty")
-    return nodes
-
-
-def trained_on(path):
-    """Return the `training_data` that a checkpoint's graph holds; None in the book's own."""
-    return next((node.attr["value"].tensor.string_val[0].decode() for node in saved_nodes(path)
+    return next((node.attr["value"].tensor.string_val[0].decode() for node in nodes
                  if node.name == "training_data"), None)
 
 
@@ -355,13 +316,10 @@ def check_training_data(path):
 
 
 def found(ckpt, needed=False):
-    """Correct what `tf.train.get_checkpoint_state` has returned to what lies in --logs_dir.
+    """Correct a `CheckpointState`, or None, to what lies in --logs_dir today.
 
     `checkpoint` names a model by the path at which it was saved, perhaps on another
     machine. Where that file is lost, the highest number counts.
-
-    Returns:
-        The `CheckpointState`; None where the folder holds no model, if none is needed.
     """
     folder = FLAGS.logs_dir
     if set(folder) & set("*?[\\") - {os.sep}:
@@ -401,10 +359,7 @@ def training():
 
 
 def check_and_export(sess, saver, step, loss_and_summary, feed_dict):
-    """Before a checkpoint is saved, check that it holds numbers, and export its graph.
-
-    A kill then leaves no checkpoint without a graph.
-    """
+    """Before a checkpoint: is it of numbers? And its graph, which a kill may then not leave out."""
     train_loss, _ = sess.run(loss_and_summary, feed_dict=feed_dict)  # TensorFlow checks the weights
     if not np.isfinite(train_loss):
         raise RuntimeError(f"the loss is no number any more after step {step}")
@@ -412,11 +367,7 @@ def check_and_export(sess, saver, step, loss_and_summary, feed_dict):
 
 
 def recorded_losses():
-    """Read the losses of a run, and of those it resumed from, out of the event files.
-
-    Returns:
-        Two dictionaries {step: loss}: training and validation.
-    """
+    """Read training and validation losses, {step: loss}, of all runs in --logs_dir."""
     losses = {}, {}
     for path in sorted(glob.glob(os.path.join(glob.escape(FLAGS.logs_dir), "events.out.tfevents.*"))):
         try:

@@ -28,16 +28,10 @@ MAX_DRAWN = 100  # images in one drawing
 
 @EmotionDetectorUtils.new_graph()
 def classify(images):
-    """Run images through the newest checkpoint of --logs_dir, with dropout off.
+    """Run images [n, 48, 48, 1] in 0..1 through the newest checkpoint of --logs_dir, without dropout.
 
-    Args:
-        images: float32 [n, 48, 48, 1] in 0..1, as `read_image` returns them.
-
-    Returns:
-        The probabilities float32 [n, 7] in the order of `EMOTIONS`.
-
-    Raises:
-        UserError: there is no checkpoint, or it is damaged.
+    Returns the probabilities float32 [n, 7] in the order of `EMOTIONS`. Raises a UserError
+    where there is no checkpoint, or it is damaged.
     """
     with tf.Session() as sess, EmotionDetector.checkpoint_stated():
         ckpt = EmotionDetector.found(tf.train.get_checkpoint_state(FLAGS.logs_dir), needed=True)
@@ -54,11 +48,7 @@ def classify(images):
 
 
 def main(argv):
-    """Classify the images named on the command line.
-
-    Returns:
-        The exit status: 1 if an image could not be read.
-    """
+    """Classify the images on the command line; the exit status is 1 if one could not be read."""
     names = EmotionDetectorUtils.find_pictures(argv[1:])
     if not names:
         raise flags.Error("Name the images to classify: face.jpg ...")

@@ -79,17 +79,18 @@ def read_data(data_dir):
     order = np.random.RandomState(0).permutation(len(labels))
     size = int(len(labels) * VALIDATION_PERCENT)
     if not size:
-        raise UserError(f"{path} holds {len(labels)} faces to train on, expected "
-                        "at least 10, so that one in ten can be kept for validation.")
+        raise UserError(f"{path} holds {len(labels)} faces to train on, expected at least 10, so "
+                        "that one in ten can be kept for validation.")
     return (images[order[size:]], labels[order[size:]], images[order[:size]], labels[order[:size]],
             to_images(read_test_set(data_dir)[1]))
 
 
 def read_test_set(data_dir):
-    """Return labels [n], None where `test.csv` has none, and pixels [n, 2304] of the test set."""
-    path = os.path.join(os.path.abspath(data_dir), "test.csv")
-    if not find_data(data_dir):
+    """Return the test set's labels [n], None where `test.csv` has none, and pixels [n, 2304]."""
+    path = find_data(data_dir)
+    if not path:
         return draw_faces(1312, seed=1)
+    path = os.path.join(os.path.dirname(path), "test.csv")
     if not os.path.lexists(path):
         return None, np.empty((0, IMAGE_SIZE * IMAGE_SIZE), np.uint8)
     return read_csv(path, {"pixels"}, {"emotion"})[:2]
@@ -114,94 +115,80 @@ def find_data(data_dir):
 
     Raises a UserError where it is missing, unless the default folder is absent or empty.
     """
-    folder = os.path.abspath(data_dir)
-    if os.path.exists(os.path.join(folder, "train.csv")):
-        return os.path.join(folder, "train.csv")
-    holds = visible(folder)
+    def visible(folder):
+        names = os.listdir(folder) if os.path.isdir(folder) else []
+        return sorted(name for name in names if not name.startswith("."))  # .DS_Store
+
+    path = os.path.join(os.path.abspath(data_dir), "train.csv")
+    if os.path.exists(path):
+        return path
+    holds, scripts = visible(data_dir), os.path.dirname(os.path.abspath(__file__))
     if not holds and data_dir == DATA_DIR and (
             "data_dir" not in FLAGS or FLAGS["data_dir"].using_default_value):
-        beside = os.path.join(os.path.dirname(os.path.abspath(__file__)), DATA_DIR)
-        if not visible(beside):
+        if not visible(os.path.join(scripts, DATA_DIR)):
             return None
-        raise UserError(f"{folder} holds no data, but {beside} does: start in the folder of the "
-                        f"scripts, or say --data_dir={beside}")
-    raise UserError(f"{os.path.join(folder, 'train.csv')} is missing; its folder holds "
-                    f"{', '.join(holds[:5]) or 'nothing'}. Unpack what is zipped; make it of "
-                    f"fer2013.csv, or of folders of pictures, with --convert. {GET_DATA}")
-
-
-def visible(folder):
-    """Return the names in a folder, which may be absent, but for hidden ones such as .DS_Store."""
-    names = os.listdir(folder) if os.path.isdir(folder) else []
-    return sorted(name for name in names if not name.startswith("."))
+        raise UserError(f"{os.path.abspath(data_dir)} holds no data, but {scripts}/{DATA_DIR} does: "
+                        f"start in {scripts}, or name it with --data_dir.")
+    raise UserError(f"{path} is missing; its folder holds {', '.join(holds[:5]) or 'nothing'}. Unpack "
+                    "what is zipped; make it of fer2013.csv, or of folders of pictures, with "
+                    f"EmotionDetectorUtils.py --convert. {GET_DATA}")
 
 
 def read_csv(path, needed, further=frozenset()):
     """Read faces as Kaggle writes them; the one place where their rows are checked.
 
-    Args:
-        path: the file; its header's names may be in any case, with spaces around.
-        needed, further: the columns that it must have, and may have, in small letters.
-
-    Returns:
-        emotion uint8 [n] in 0..6, pixels uint8 [n, 2304], usage in small letters [n]; None
-        for a column that is not there. A row without a value is left out, and told.
-
-    Raises:
-        UserError: file, face, what was found and what was expected.
+    The header's names may be in any case, with spaces around; `needed` and `further` are
+    those that must and may be there, in small letters. Returns labels uint8 [n] in 0..6,
+    pixels uint8 [n, 2304], and usages [n] in small letters, or None for an absent column.
+    A row without a value is dropped, and told; any other fault is a UserError.
     """
     import pandas as pd  # here, as it takes a quarter of a second
 
-    parsers = {"emotion": parse_emotion, "pixels": parse_pixels, "usage": str.lower}
-    columns, rows, number = {name: [] for name in parsers}, 0, None
+    columns, rows, number = {"emotion": [], "pixels": [], "usage": []}, 0, None
     try:
-        with open(path, "rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("error", DeprecationWarning)  # of older NumPy, at 12.5
-            for chunk in pd.read_csv(
-                    file, chunksize=1000, dtype=str, skipinitialspace=True, index_col=False,
-                    encoding_errors="replace",
-                    usecols=lambda name: name.strip().lower() in needed | further):
+        with (open(path, "rb") as file, warnings.catch_warnings(), pd.read_csv(
+                file, chunksize=1000, dtype=str, skipinitialspace=True, index_col=False,
+                usecols=lambda name: name.strip().lower() in needed | further,
+                encoding_errors="replace") as chunks):
+            warnings.filterwarnings("error", "string or file could not", DeprecationWarning)
+            for chunk in chunks:
                 chunk.columns = [name.strip().lower() for name in chunk]
                 for name in needed - set(chunk):
                     raise ValueError(f"it has no column {name.title()}")
                 rows += len(chunk)
                 for name, cells in chunk.dropna().items():
                     for number, cell in cells.items():
-                        columns[name].append(parsers[name](cell.strip()))
+                        columns[name].append(cell.strip().lower() if name == "usage" else
+                                             parse(name, cell.removesuffix(".0")))  # as pandas writes 3
                 number = None
         if not columns["pixels"]:
             raise ValueError(f"none of its {rows} rows has a value in each column" if rows else
                              "no row follows the first line")
     except ValueError as fault:  # pandas', or ours
         face = "" if number is None else f", face {number + 1}"
-        raise UserError(f"{path}{face}: {fault}. Expected a CSV file in UTF-8 like "
-                        "Kaggle's: unpack it if it is zipped, download it again if it is cut off or "
-                        "a web page.") from fault
+        raise UserError(f"{path}{face}: {fault}. Expected a CSV file in UTF-8 like Kaggle's: unpack it "
+                        "if it is zipped, download it again if it is cut off or a web page.") from fault
     if rows > len(columns["pixels"]):
         notice(f"{path}: rows dropped because a value is missing: {rows - len(columns['pixels'])}.")
-    pixels = np.frombuffer(b"".join(columns["pixels"]), np.uint8).reshape(-1, IMAGE_SIZE * IMAGE_SIZE)
-    return (np.array(columns["emotion"], np.uint8) if columns["emotion"] else None, pixels,
+    labels, pixels = (np.frombuffer(b"".join(columns[name]), np.uint8) for name in ("emotion", "pixels"))
+    return (labels if len(labels) else None, pixels.reshape(-1, IMAGE_SIZE * IMAGE_SIZE),
             np.array(columns["usage"]) if columns["usage"] else None)
 
 
-def parse_emotion(cell):
-    """Turn a cell of the column Emotion into a label 0..6, or raise a ValueError."""
-    with contextlib.suppress(ValueError):
-        if float(cell) in range(NUM_LABELS):  # pandas writes 3.0 where a value is missing elsewhere
-            return int(float(cell))
-    raise ValueError(f"Emotion is {cell[:20]!r}, expected a whole number from 0 (anger) to 6 (neutral)")
-
-
-def parse_pixels(cell):
-    """Turn a cell of the column Pixels into 2,304 bytes, or raise a ValueError."""
+def parse(name, cell):
+    """Turn a cell of Emotion or Pixels into bytes, one a number; or raise a ValueError."""
+    size, highest, expected = {
+        "emotion": (1, NUM_LABELS - 1, "a whole number from 0 (anger) to 6 (neutral)"),
+        "pixels": (IMAGE_SIZE * IMAGE_SIZE, 255, "48x48 = 2304 whole numbers from 0 to 255")}[name]
     with contextlib.suppress(ValueError, DeprecationWarning):
         values = np.fromstring(cell, np.int64, sep=" ")
-        if len(values) == IMAGE_SIZE * IMAGE_SIZE and values.min() >= 0 and values.max() <= 255:
+        if len(values) == size and values.min() >= 0 and values.max() <= highest:
             return values.astype(np.uint8).tobytes()
     words = cell.split()
-    odd = [word for word in words if not (word.isdecimal() and len(word) < 9 and int(word) <= 255)]
-    raise ValueError(f"Pixels holds {repr(odd[0][:20]) if odd else f'{len(words)} values'}, "
-                     "expected 48x48 = 2304 whole numbers from 0 to 255")
+    odd = [word for word in words if not (word.isdecimal() and int(word[:9]) <= highest)]
+    raise ValueError(f"{name.title()} holds {repr(odd[0][:20]) if odd else f'{len(words)} values'}, "
+                     f"expected {expected}")
+
 
 # Faces to practise on where there is no data.
 
@@ -319,18 +306,11 @@ def cover(distance):
 # One photograph, as the network sees it.
 
 def read_image(path, box=None):
-    """Read one photograph as training reads its faces.
+    """Read one photograph as training reads its faces: float32 [48, 48, 1] in 0..1.
 
-    Args:
-        path: a picture of any kind that Pillow reads, of at most 250 million pixels.
-        box: LEFT, TOP, WIDTH, HEIGHT of the face in pixels of the upright photograph,
-            numbers or their texts; None for the largest square in the middle.
-
-    Returns:
-        The image float32 [48, 48, 1] in 0..1.
-
-    Raises:
-        UserError: the file is no picture, or the box does not lie in it.
+    The box is LEFT, TOP, WIDTH, HEIGHT of the face in pixels of the upright photograph, as
+    numbers or texts; None is the largest square in the middle. Raises a UserError where
+    the file is no picture of at most 250 million pixels, or the box does not lie in it.
     """
     picture, size = open_picture(path, "L")
     left, top, width, height = place_box(path, size, box)
@@ -345,15 +325,8 @@ def read_image(path, box=None):
 def open_picture(path, mode, size=None):
     """Open a picture upright; the one place where image files are checked.
 
-    Args:
-        path: the file.
-        mode, size: what is enough, so that a JPEG file takes less time and memory.
-
-    Returns:
-        A picture of mode L, RGB, RGBA or F, in 0..255, and the file's (width, height).
-
-    Raises:
-        UserError: what is wrong with the file.
+    A JPEG file is read no better than the given mode and size, for the sake of memory.
+    Returns a picture of mode L, RGB, RGBA or F, in 0..255, and the file's (width, height).
     """
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # ours takes its place
     try:
@@ -380,10 +353,7 @@ def open_picture(path, mode, size=None):
 
 
 def place_box(path, size, box=None):
-    """Return left, top, width, height of what is used of a picture of size (width, height).
-
-    Raises a UserError where the box is not four numbers of pixels within the picture.
-    """
+    """Return left, top, width, height of what is used of a picture of size (width, height)."""
     if box is None:
         side = min(size)
         return (size[0] - side) // 2, (size[1] - side) // 2, side, side
@@ -391,9 +361,9 @@ def place_box(path, size, box=None):
         left, top, width, height = map(float, box)
         if 0 <= left <= size[0] - width and 0 <= top <= size[1] - height and min(width, height) >= 8:
             return left, top, width, height
-    raise UserError(f"--box={','.join(map(str, box))} does not lie in {path}, which is {size[0]} "
-                    f"pixels wide and {size[1]} high: expected LEFT,TOP,WIDTH,HEIGHT in pixels, "
-                    "at least 8 wide and high.")
+    raise UserError(f"--box={','.join(map(str, box))} does not lie in {path}, which is {size[0]} pixels "
+                    f"wide and {size[1]} high: expected LEFT,TOP,WIDTH,HEIGHT in pixels, at least 8 "
+                    "wide and high.")
 
 
 def find_pictures(words):
@@ -402,8 +372,8 @@ def find_pictures(words):
     for word in words:
         found = [] if os.path.isfile(word) else sorted(glob.glob(word))
         if os.path.isdir(word):
-            found = [entry.path for entry in sorted(os.scandir(word), key=lambda entry: entry.name)
-                     if os.path.splitext(entry.name)[1].lower() in Image.registered_extensions()]
+            found = [os.path.join(word, name) for name in sorted(os.listdir(word))
+                     if os.path.splitext(name)[1].lower() in Image.registered_extensions()]
         paths += found or [word]
     return paths
 
@@ -413,36 +383,30 @@ def find_pictures(words):
 def convert(source, data_dir):
     """Write `train.csv`, and where there are faces for it `test.csv`, both with labels.
 
-    Args:
-        source: a CSV file with a column Usage, or a folder of pictures by emotion,
-            directly or under `train` and `test`.
-        data_dir: the folder for the two files, made if it is not there.
-
-    Raises:
-        UserError: there is no face to train on, or a file is there already.
+    The source is a CSV file with a column Usage, or a folder of pictures by emotion,
+    directly or under `train` and `test`. Raises a UserError where there is no face to
+    train on, or one of the files is there already.
     """
-    paths = [os.path.join(data_dir, name) for name in ("train.csv", "test.csv")]
+    paths = [os.path.join(os.path.abspath(data_dir), name) for name in ("train.csv", "test.csv")]
     for path in filter(os.path.lexists, paths):
-        raise UserError(f"{os.path.abspath(path)} is there already, and is not overwritten: name "
-                        "another folder with --data_dir.")
-    if os.path.isdir(source):
-        faces = list(read_folders(source))
-    else:
-        faces = list(zip(*read_csv(os.path.abspath(source), {"emotion", "pixels", "usage"})))
-    sets = [[face for face in faces if (face[2] == "training") == training] for training in (True, False)]
-    if not sets[0]:
-        raise UserError(f"{os.path.abspath(source)} holds no face to train on: expected folders of "
-                        f"pictures named {', '.join(EMOTIONS)}, directly or in one named train.")
+        raise UserError(f"{path} is there already, and is not overwritten: name another --data_dir.")
+    source = os.path.abspath(source)
+    faces = list(read_folders(source) if os.path.isdir(source) else
+                 zip(*read_csv(source, {"emotion", "pixels", "usage"})))
+    if not any(usage == "training" for _, _, usage in faces):
+        raise UserError(f"{source} holds no face to train on: expected folders of pictures named "
+                        f"{', '.join(EMOTIONS)}, directly or in one named train.")
     os.makedirs(data_dir, exist_ok=True)
     with contextlib.ExitStack() as both:
-        for path, rows in zip(paths, sets):
+        for path in paths:
+            rows = [(label, pixels) for label, pixels, usage in faces
+                    if (usage == "training") == (path == paths[0])]
             if rows:
                 file = both.enter_context(written_whole(path))
                 file.write(b"Emotion,Pixels\n")
-                for label, pixels, _ in rows:
+                for label, pixels in rows:
                     file.write(f"{label},{' '.join(map(str, pixels.tolist()))}\n".encode())
-    for path, rows in zip(paths, sets):
-        print(f"{path}: {len(rows)} faces")
+            print(f"{path}: {len(rows)} faces")
 
 
 def read_folders(source):
@@ -462,9 +426,9 @@ def read_folders(source):
                 pixels = np.rint(read_image(path) * 255).astype(np.uint8).ravel()
             except UserError as error:
                 notice(f"Left out: {error}")
-                continue
-            yield labels[0], pixels, "test" if above.startswith(("test", "val")) else "training"
-            count += 1
+            else:
+                yield labels[0], pixels, "test" if above.startswith(("test", "val")) else "training"
+                count += 1
         print(f"{folder}: {count} faces, {EMOTIONS[labels[0]]}")
 
 
@@ -523,13 +487,7 @@ def write_answers(path, columns, probabilities):
 
 
 def report(probabilities, labels, path):
-    """Print, and draw into a file, which of n faces are taken for what.
-
-    Args:
-        probabilities: float32 [n, 7].
-        labels: the true ones [n], 0..6.
-        path: the file for the drawing.
-    """
+    """Print, and draw into a file, what n faces are taken for: probabilities [n, 7], labels [n]."""
     import pandas as pd
 
     counts = np.zeros((NUM_LABELS, NUM_LABELS), int)  # a row for the truth, a column for the answer
@@ -566,9 +524,7 @@ def draw_losses(training, validation, path):
 def draw_answers(answers, path, show):
     """Draw a row for each image: the photograph, what the network saw, a bar per emotion.
 
-    Args:
-        answers: (name of the file, box, image [48, 48, 1], probabilities [7]) of each.
-        path, show: the file to draw into, or None; whether to open a window.
+    An answer is the file's name, the box, the image [48, 48, 1], the probabilities [7].
     """
     plt = load_pyplot(show)
     columns = 1 if len(answers) <= 4 else 2
@@ -664,12 +620,8 @@ def load_tensorflow():
 def run(main, *faults, takes_files=False):
     """Run a script's `main(argv)`; the one place where what ends it is stated in a sentence.
 
+    The faults are further exceptions to state; `takes_files` allows words without a dash.
     Exit status: 0 done, 1 a stated error, 2 wrong usage; or what `main` returns.
-
-    Args:
-        main: the function.
-        faults: further types of exceptions to state.
-        takes_files: whether words without a dash are allowed on the command line.
     """
     def parse(argv):
         try:

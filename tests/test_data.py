@@ -61,10 +61,10 @@ BAD = {
     "a cell a row": (data(*[f'"{row}"' for row in data(*ROWS).decode().replace('"', "").split("\n")[1:13]]),
                      "none of its 12 rows has a value in each column"),
     "no Pixels": (data(*ROWS, header="Emotion,Pix"), "it has no column Pixels"),
-    "label 7": (data(*ROWS, f'7,"{TEXTS[0]}"'), "face 13: Emotion is '7', expected .*0 .*6"),
-    "label -1": (data(*ROWS, f'-1,"{TEXTS[0]}"', *ROWS), "face 13: Emotion is '-1'"),
-    "label 2.5": (data(f'2.5,"{TEXTS[0]}"', *ROWS), "face 1: Emotion is '2.5'"),
-    "label happy": (data(f'happy,"{TEXTS[0]}"', *ROWS), "face 1: Emotion is 'happy'"),
+    "label 7": (data(*ROWS, f'7,"{TEXTS[0]}"'), "face 13: Emotion holds '7', expected .*0 .*6"),
+    "label -1": (data(*ROWS, f'-1,"{TEXTS[0]}"', *ROWS), "face 13: Emotion holds '-1'"),
+    "label 2.5": (data(f'2.5,"{TEXTS[0]}"', *ROWS), "face 1: Emotion holds '2.5'"),
+    "label happy": (data(f'happy,"{TEXTS[0]}"', *ROWS), "face 1: Emotion holds 'happy'"),
     "2303 values": (data(ROWS[0], f'0,"{TEXTS[0][:-4].strip()}"', *ROWS),
                     "face 2: Pixels holds 2303 values, expected 48x48 = 2304"),
     "2305 values": (data(*ROWS, changed(0, "1 2")), "face 13: Pixels holds 2305 values"),
@@ -73,7 +73,7 @@ BAD = {
     "12.5": (data(changed(0, 12.5), *ROWS), "face 1: Pixels holds '12.5'"),
     "abc": (data(changed(0, "abc"), *ROWS), "face 1: Pixels holds 'abc'"),
     "more than 64 bits": (data(changed(0, 2 ** 64 + 1), *ROWS), "face 1: Pixels holds '1844"),
-    "a face after dropped ones": (data("1,", "2,", f'9,"{TEXTS[0]}"'), "face 3: Emotion is '9'"),
+    "a face after dropped ones": (data("1,", "2,", f'9,"{TEXTS[0]}"'), "face 3: Emotion holds '9'"),
     "cut off": (data(*ROWS)[:-3000], "EOF inside string starting at row 12.*cut off"),
     "cut off, no quotes": (data(*ROWS).replace(b'"', b"")[:-3000], "face 12: Pixels holds .* values"),
     "nine rows": (data(*ROWS[:9]), "holds 9 faces to train on, expected at least 10"),
@@ -189,7 +189,7 @@ class PracticeFacesTest(helpers.TestCase):
             os.path.abspath("scripts/EmotionDetectorUtils.py"), "--figure=first.png", cwd="elsewhere"))
         here, beside = (re.escape(os.path.abspath(folder)) for folder in (
             "elsewhere/EmotionDetector", "scripts/EmotionDetector"))
-        self.assert_stated(result, f"^Error: {here} holds no data, but {beside}/ does: .*--data_dir=")
+        self.assert_stated(result, f"^Error: {here} holds no data, but {beside}/ does: .*--data_dir")
 
 
 class ConvertTest(helpers.TestCase):
@@ -215,10 +215,10 @@ class ConvertTest(helpers.TestCase):
             open(f"source/train/{name}", "w").close()
         status, output, errors = self.convert("source")
         self.assertEqual(0, status, errors)
-        self.assertRegex(errors, "^Left out: source/train/angry/broken.png [^\n]*\n"
-                         "source/train/contempt is left out: [^\n]*\n$")
-        self.assertIn("source/train/angry: 2 faces, anger\n", output)
-        self.assertIn("source/Test/FEARFUL: 1 faces, fear\n", output)
+        self.assertRegex(errors, f"^Left out: {os.getcwd()}/source/train/angry/broken.png [^\n]*\n"
+                         f"{os.getcwd()}/source/train/contempt is left out: [^\n]*\n$")
+        self.assertIn("/source/train/angry: 2 faces, anger\n", output)
+        self.assertIn("/source/Test/FEARFUL: 1 faces, fear\n", output)
         for name, rows in (("train.csv", range(14)), ("test.csv", range(14, 21))):
             expected = sorted((labels[row], pixels[row].tolist()) for row in rows)
             self.assertEqual(expected, sorted(self.read(name)))
