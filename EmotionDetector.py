@@ -360,7 +360,8 @@ def training():
 
 def check_and_export(sess, saver, step, loss_and_summary, feed_dict):
     """Before a checkpoint: is it of numbers? And its graph, which a kill may then not leave out."""
-    train_loss, _ = sess.run(loss_and_summary, feed_dict=feed_dict)  # TensorFlow checks the weights
+    # The summary, for which TensorFlow checks the weights, has just been run at a tenth step
+    train_loss, *_ = sess.run(loss_and_summary[:2 if step % 10 else 1], feed_dict=feed_dict)
     if not np.isfinite(train_loss):
         raise RuntimeError(f"the loss is no number any more after step {step}")
     saver.export_meta_graph(os.path.join(FLAGS.logs_dir, f"model.ckpt-{step}.meta"))

@@ -75,13 +75,14 @@ def read_data(data_dir):
                f"{sum(usage != 'training')}.")
         labels, pixels = labels[usage == "training"], pixels[usage == "training"]
 
-    images, labels = to_images(pixels), np.eye(NUM_LABELS, dtype=np.float32)[labels]
+    labels = np.eye(NUM_LABELS, dtype=np.float32)[labels]
     order = np.random.RandomState(0).permutation(len(labels))
     size = int(len(labels) * VALIDATION_PERCENT)
+    valid, train = order[:size], order[size:]
     if not size:
         raise UserError(f"{path} holds {len(labels)} faces to train on, expected at least 10, so "
                         "that one in ten can be kept for validation.")
-    return (images[order[size:]], labels[order[size:]], images[order[:size]], labels[order[:size]],
+    return (to_images(pixels[train]), labels[train], to_images(pixels[valid]), labels[valid],
             to_images(read_test_set(data_dir)[1]))
 
 

@@ -2,13 +2,13 @@
 
     python tests/benchmark.py
 
-takes three and a half minutes on two cores, prints a table, and marks the targets that are
-missed. What is compared runs in turns, and medians count. Everything is measured in a
-process of its own, which this script starts with the name of one of its functions.
+takes less than five minutes on two cores, prints a table, and marks the targets that are
+missed. Everything is measured in a process of its own, which this script starts with the
+name of one of its functions; what is compared runs in turns, and medians count.
 """
 import json
 import os
-import pickle
+import platform
 import runpy
 import statistics
 import subprocess
@@ -22,101 +22,66 @@ FER2013 = (28709, 7178)
 BATCH_SIZE = 128
 STEPS = 29  # the whole batches in the book's 3,761 training faces
 SIZE = 2048  # rows and columns of the matrices that are multiplied
-
-
-def step_gflop():
-    """The arithmetic of one training step, layer by layer, in units of 1e9 operations.
-
-    Each product of a weight and a value is a multiplication and an addition. A layer costs
-    the same three times: its outputs, its kernel's gradient, and its inputs' gradient,
-    which the first layer, whose inputs are the images, has no need of.
-    """
-    layers = {  # values made of one image * weights that each is made of, how many times
-        "conv1": (48 * 48 * 32 * 5 * 5 * 1, 2),
-        "conv2": (24 * 24 * 64 * 3 * 3 * 32, 3),
-        "fc_1": (256 * 12 * 12 * 64, 3),
-        "fc_2": (7 * 256, 3),
-    }
-    return {layer: 2 * BATCH_SIZE * products * times / 1e9
-            for layer, (products, times) in layers.items()}
+# Operations of a step: twice the products of a layer's output values with the weights that
+# each is made of; once for the outputs, once for the gradient of the weights, and, but for
+# the first layer, once for that of the inputs.
+GFLOP = 2e-9 * BATCH_SIZE * (2 * 48 * 48 * 32 * 5 * 5 * 1 + 3 * 24 * 24 * 64 * 3 * 3 * 32
+                             + 3 * 256 * 12 * 12 * 64 + 3 * 7 * 256)
 
 
 # Each of these runs in a process of its own. What it returns is printed as JSON.
 
 def write_data(folder, train_count, test_count):
     """Write drawn faces as Kaggle writes its files."""
-    import helpers
-
     import EmotionDetectorUtils
 
-    labels, pixels = EmotionDetectorUtils.draw_faces(int(train_count), seed=0)
-    helpers.write_csv(os.path.join(folder, "train.csv"), labels, pixels)
-    _, pixels = EmotionDetectorUtils.draw_faces(int(test_count), seed=1)
-    helpers.write_csv(os.path.join(folder, "test.csv"), None, pixels)
+    for name, count, seed in (("train.csv", train_count, 0), ("test.csv", test_count, 1)):
+        with open(os.path.join(folder, name), "w") as file:
+            print("Emotion,Pixels", file=file)
+            for label, row in zip(*EmotionDetectorUtils.draw_faces(int(count), seed)):
+                print(f'{label},"{" ".join(map(str, row.tolist()))}"', file=file)
 
 
-def write_images(folder, count):
-    """Write drawn faces as PNG files 0.png ..."""
-    from PIL import Image
-
-    import EmotionDetectorUtils
-
-    _, pixels = EmotionDetectorUtils.draw_faces(int(count), seed=2)
-    for number, row in enumerate(pixels):
-        Image.fromarray(row.reshape(48, 48)).save(os.path.join(folder, f"{number}.png"))
-
-
-def reading(folder):
-    """Seconds to read the data: first time, straightforwardly, from the cache, from a pickle."""
+def read_straightforwardly(folder):
+    """Read the data as one does it first: pandas, NumPy, nothing checked."""
     import numpy as np
     import pandas as pd
 
+    train, test = (pd.read_csv(os.path.join(folder, name)) for name in ("train.csv", "test.csv"))
+    images, test_images = (
+        np.vstack([np.fromstring(text, sep=" ") / 255.0 for text in table["Pixels"]])
+        .reshape(-1, 48, 48, 1) for table in (train, test))
+    labels = np.eye(7)[train["Emotion"]]
+    order = np.random.permutation(len(images))
+    valid, train = np.split(order, [len(order) // 10])
+    return images[train], labels[train], images[valid], labels[valid], test_images
+
+
+def reading(folder):
+    """Seconds to read the data: ours, and the straightforward way."""
     import EmotionDetectorUtils
-
-    cache = os.path.join(folder, EmotionDetectorUtils.CACHE)
-    pickled = os.path.join(folder, "data.pickle")
-
-    def first():
-        EmotionDetectorUtils.read_data(folder)
-
-    def straightforward():
-        arrays = []
-        for name in ("train.csv", "test.csv"):
-            table = pd.read_csv(os.path.join(folder, name)).dropna()
-            rows = [np.fromstring(text, sep=" ") / 255.0 for text in table["Pixels"]]
-            arrays.append(np.vstack(rows).reshape(-1, 48, 48, 1))
-            if "Emotion" in table:
-                arrays.append(np.eye(7)[table["Emotion"]])
-        with open(pickled, "wb") as file:
-            pickle.dump(arrays, file, pickle.HIGHEST_PROTOCOL)
-
-    def unpickled():
-        with open(pickled, "rb") as file:
-            pickle.load(file)
 
     times = {}
     for _ in range(5):
-        if os.path.exists(cache):
-            os.remove(cache)
-        for name, read in (("first", first), ("straightforward", straightforward),
-                           ("cached", first), ("unpickled", unpickled)):
-            times.setdefault(name, []).append(seconds(read))
+        for name, read in (("ours", EmotionDetectorUtils.read_data), ("other", read_straightforwardly)):
+            times.setdefault(name, []).append(seconds(read, folder))
     return {name: statistics.median(values) for name, values in times.items()}
 
 
 def steps(data_dir, logs_dir):
     """Seconds of a step in the graph of a saved model, and of a matrix product, in turns."""
+    import EmotionDetectorUtils
+
+    EmotionDetectorUtils.load_tensorflow()
     import tensorflow.compat.v1 as tf
 
     import EmotionDetector
-    import EmotionDetectorUtils
 
     images, labels = EmotionDetectorUtils.read_data(data_dir)[:2]
-    path = EmotionDetector.newest_checkpoint(logs_dir)
-    with tf.Graph().as_default(), tf.Session(config=EmotionDetector.SESSION_CONFIG) as sess:
-        saver = tf.train.import_meta_graph(path + ".meta")
-        saver.restore(sess, path)
-        (train_op,) = tf.get_collection("train_op")
+    path = tf.train.latest_checkpoint(logs_dir)
+    with tf.Graph().as_default(), tf.Session() as sess:
+        tf.train.import_meta_graph(path + ".meta").restore(sess, path)
+        train_op, = tf.get_collection("train_op")
         factors = [tf.Variable(tf.random_uniform([SIZE, SIZE])) for _ in range(2)]
         product = tf.matmul(*factors).op
         sess.run([factor.initializer for factor in factors])
@@ -124,27 +89,25 @@ def steps(data_dir, logs_dir):
         def train(step):
             batch_image, batch_label = EmotionDetector.get_next_batch(images, labels, step)
             sess.run(train_op, {"input:0": batch_image, "Placeholder:0": batch_label,
-                                "dropout_prob:0": EmotionDetector.DROPOUT_PROB})
+                                "dropout_prob:0": 0.5})
 
         times = {"step": [], "product": []}
         for turn in range(6):
             times["step"] += [seconds(train, 10 * turn + step) for step in range(10)]
             times["product"] += [seconds(sess.run, product) for _ in range(10)]
-    # The first turn warms up
-    return {name: statistics.median(values[10:]) for name, values in times.items()}
+    # The first turn warms up; the best product is what the machine can do
+    return {"step": statistics.median(times["step"][10:]), "product": min(times["product"][10:])}
 
 
 def keras_steps(data_dir):
-    """Seconds of a step of the same network, optimizer and batch in Keras' `fit`."""
+    """Seconds of a step of the same network, optimizer and batch in Keras' `fit` as it comes."""
     import keras
 
-    import EmotionDetector
     import EmotionDetectorUtils
 
     images, labels = (array[:STEPS * BATCH_SIZE]
                       for array in EmotionDetectorUtils.read_data(data_dir)[:2])
-    # Keras' L2 has no half in it
-    squares = keras.regularizers.L2(EmotionDetector.REGULARIZATION / 2)
+    squares = keras.regularizers.L2(1e-2 / 2)  # Keras' L2 has no half in it
     weights = {"kernel_initializer": keras.initializers.TruncatedNormal(stddev=0.02)}
     convolution = {"padding": "same", "activation": "relu",
                    "kernel_regularizer": squares, "bias_regularizer": squares} | weights
@@ -154,7 +117,7 @@ def keras_steps(data_dir):
         keras.layers.Conv2D(64, 3, **convolution), keras.layers.MaxPooling2D(),
         keras.layers.Flatten(), keras.layers.Dense(256, activation="relu", **weights),
         keras.layers.Dropout(0.5), keras.layers.Dense(7, **weights)])
-    model.compile(keras.optimizers.Adam(EmotionDetector.LEARNING_RATE, epsilon=1e-8),
+    model.compile(keras.optimizers.Adam(1e-3, epsilon=1e-8),
                   keras.losses.CategoricalCrossentropy(from_logits=True))
 
     def fit(epochs):
@@ -164,11 +127,11 @@ def keras_steps(data_dir):
     return {"step": seconds(fit, 3) / (3 * STEPS)}
 
 
-def whole_job(*args):
-    """Run EmotionDetector.py; return how long its training steps took together."""
+def whole_job(data_dir, logs_dir):
+    """Run EmotionDetector.py as a script; return the seconds of its training steps."""
     import EmotionDetectorUtils
 
-    EmotionDetectorUtils.before_tensorflow()  # as the script does before it loads TensorFlow
+    EmotionDetectorUtils.load_tensorflow()
     import tensorflow.compat.v1 as tf
 
     spent, run = [], tf.Session.run
@@ -181,12 +144,40 @@ def whole_job(*args):
         return result
 
     tf.Session.run = timed_run
-    sys.argv = ["EmotionDetector.py", *args]
+    sys.argv = ["EmotionDetector.py", f"--data_dir={data_dir}", f"--logs_dir={logs_dir}"]
     try:
         runpy.run_path(os.path.join(ROOT, "EmotionDetector.py"), run_name="__main__")
     except SystemExit as end:
         assert not end.code
     return {"steps": sum(spent), "count": len(spent)}
+
+
+def straightforward_port(data_dir, logs_dir):
+    """Run the chapter's program as one ports it first: its statements, TensorFlow as it comes."""
+    import tensorflow.compat.v1 as tf
+
+    import EmotionDetector as page
+
+    tf.disable_v2_behavior()
+    images, labels, valid_images, valid_labels, _ = read_straightforwardly(data_dir)
+    input_dataset = tf.placeholder(tf.float32, [None, 48, 48, 1], name="input")
+    input_labels = tf.placeholder(tf.float32, [None, 7])
+    global_step = tf.Variable(0, trainable=False)
+    loss_val = page.loss(page.emotion_cnn(input_dataset, 0.5), input_labels)
+    train_op = tf.train.AdamOptimizer(page.LEARNING_RATE).minimize(loss_val, global_step)
+    summary_op = tf.summary.merge_all()
+    with tf.Session() as sess:
+        sess.run(tf.global_variables_initializer())
+        writer, saver = tf.summary.FileWriter(logs_dir, sess.graph), tf.train.Saver()
+        for step in range(page.MAX_ITERATIONS):
+            batch_image, batch_label = page.get_next_batch(images, labels, step)
+            feed_dict = {input_dataset: batch_image, input_labels: batch_label}
+            sess.run(train_op, feed_dict=feed_dict)
+            if step % 10 == 0:
+                writer.add_summary(sess.run([loss_val, summary_op], feed_dict)[1], global_step=step)
+            if step % 100 == 0:
+                sess.run(loss_val, {input_dataset: valid_images, input_labels: valid_labels})
+                saver.save(sess, os.path.join(logs_dir, "model.ckpt"), global_step=step)
 
 
 # This process only starts the others, and stays small: their peak of memory counts from its own.
@@ -199,16 +190,11 @@ def seconds(function, *args):
 
 
 def measure(*command):
-    """Run a Python command line.
-
-    Returns:
-        Its standard output, its wall time in seconds and its peak resident size in MB.
-    """
-    environment = os.environ | {"PYTHONPATH": ROOT}
+    """Run a Python command line: its standard output, wall time in seconds, peak memory in MB."""
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         start = time.perf_counter()
         process = subprocess.Popen([sys.executable, *command], stdout=output, stderr=errors,
-                                   env=environment)
+                                   env=os.environ | {"PYTHONPATH": ROOT})
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -221,91 +207,63 @@ def measure(*command):
 
 
 def call(function, *args):
-    """Run one of the functions above in a process of its own.
-
-    Returns:
-        What it returns, and the wall time of the process in seconds.
-    """
+    """Run one of the functions above in a process: what it returns, and its wall time."""
     output, wall, _ = measure(os.path.abspath(__file__), function.__name__, *map(str, args))
     return json.loads(output.splitlines()[-1]), wall
 
 
-def script(name, *args):
-    """The command line of one of the three scripts."""
-    return os.path.join(ROOT, name), *args
+def rows(folder):
+    """Measure everything: yield figure, ours, the other's, unit, "at least" or "at most", target."""
+    kaggle, fer2013, logs = (os.path.join(folder, name) for name in ("kaggle", "fer2013", "logs"))
+    for path, counts in ((kaggle, KAGGLE), (fer2013, FER2013)):
+        os.mkdir(path)
+        call(write_data, path, *counts)
+    times, _ = call(reading, kaggle)
+    yield "reading 5,490 faces / the straightforward way", *times.values(), "s", "at most", 0.5
 
-
-def measure_reading(folder):
-    call(write_data, folder, *KAGGLE)
-    times, _ = call(reading, folder)
-    yield ("reading 5,490 faces, first time / the straightforward way", times["first"],
-           times["straightforward"], "s", "at most", 0.4)
-    yield ("reading them from the cache / from its pickle", times["cached"], times["unpickled"],
-           "s", "at most", 2.0)
-    yield "reading them from the cache", times["cached"], None, "s", "at most", 0.3
-
-
-def measure_training(data_dir, logs_dir):
-    measure(*script("EmotionDetector.py", f"--data_dir={data_dir}", f"--logs_dir={logs_dir}",
-                    "--max_iterations=1"))
+    job, wall = call(whole_job, kaggle, logs)
+    port = call(straightforward_port, kaggle, logs + "_port")[1]
     ours, keras = [], []
     for _ in range(3):
-        ours.append(call(steps, data_dir, logs_dir)[0])
-        keras.append(call(keras_steps, data_dir)[0]["step"])
-    step = statistics.median(times["step"] for times in ours)
-    product = statistics.median(times["product"] for times in ours)
-    gflop = step_gflop()
-    speed = 2 * SIZE ** 3 / product / 1e9
-    print(f"A training step of {BATCH_SIZE} images is",
-          " + ".join(f"{value:.3f} ({layer})" for layer, value in gflop.items()),
-          f"= {sum(gflop.values()):.1f} GFLOP; a product of {SIZE}x{SIZE} matrices runs at "
-          f"{speed:.0f} GFLOP/s.")
-    yield ("training, images per second / Keras `fit`", BATCH_SIZE / step,
-           BATCH_SIZE / statistics.median(keras), "images/s", "at least", 1.4)
-    yield ("a training step / the matrix product of as many GFLOP", 1000 * step,
-           1000 * sum(gflop.values()) / speed, "ms", "at most", 1.6)
+        ours.append(call(steps, kaggle, logs)[0])
+        keras.append(call(keras_steps, kaggle)[0]["step"])
+    step, product = (statistics.median(times[name] for times in ours) for name in ("step", "product"))
+    yield ("training, images per second / Keras `fit` as it comes", BATCH_SIZE / step,
+           BATCH_SIZE / statistics.median(keras), "images/s", "at least", 1.6)
+    yield (f"a training step / the matrix product of {GFLOP:.1f} GFLOP", 1000 * step,
+           1000 * product * GFLOP / (2e-9 * SIZE ** 3), "ms", "at most", 1.7)
+    yield ("1,001 steps, whole process / the straightforward port as it comes", wall, port, "s",
+           "at most", 0.9 if avx512() else 0.65)
+    yield "whole job not spent in training steps", wall - job["steps"], wall, "s", "at most", 0.25
+
+    image = measure("-c", "import matplotlib.cbook as c; print(c._get_data_path('sample_data'))")[0]
+    one = (os.path.join(ROOT, "EmotionDetectorTest.py"), f"--logs_dir={logs}",
+           os.path.join(image.strip(), "grace_hopper.jpg"))
+    times = [(measure(*one)[1], measure("-c", "import tensorflow")[1]) for _ in range(5)]
+    yield ("classifying one image / a bare `import tensorflow`", *map(statistics.median, zip(*times)),
+           "s", "at most", 0.6)
+    for path, counts, target in ((kaggle, KAGGLE, 900), (fer2013, FER2013, 1300)):
+        peak = measure(os.path.join(ROOT, "EmotionDetector.py"), f"--data_dir={path}",
+                       f"--logs_dir={path}_logs", "--max_iterations=11")[2]
+        yield f"peak memory in training at {sum(counts):,} faces", peak, None, "MB", "at most", target
 
 
-def measure_whole_job(data_dir, logs_dir):
-    spent, wall = call(whole_job, "--mode=train", f"--data_dir={data_dir}",
-                       f"--logs_dir={logs_dir}")
-    yield (f"the whole job of {spent['count']:,} steps: what is not in them / wall time",
-           wall - spent["steps"], wall, "s", "at most", 0.25)
+def avx512():
+    """Whether oneDNN finds AVX-512 here, and may use it."""
+    if "AVX2" in os.environ.get("ONEDNN_MAX_CPU_ISA", ""):
+        return False
+    with open("/proc/cpuinfo") if os.path.exists("/proc/cpuinfo") else open(os.devnull) as file:
+        return "avx512" in file.read()
 
 
-def measure_classifying(folder, logs_dir):
-    call(write_images, folder, 1000)
-    images = [os.path.join(folder, f"{number}.png") for number in range(1000)]
-    commands = {"one": script("EmotionDetectorTest.py", f"--logs_dir={logs_dir}", images[0]),
-                "bare": ("-c", "import tensorflow"),
-                "all": script("EmotionDetectorTest.py", f"--logs_dir={logs_dir}", *images)}
-    times = {name: [] for name in commands}
-    for _ in range(5):
-        for name, command in commands.items():
-            times[name].append(measure(*command)[1])
-    one, bare, all_images = (statistics.median(times[name]) for name in commands)
-    yield "classifying one image / a bare `import tensorflow`", one, bare, "s", "at most", 1.2
-    yield "classifying 1,000 images / one image", all_images, one, "s", "at most", 2.0
-
-
-def measure_memory(kaggle, fer2013, folder):
-    call(write_data, fer2013, *FER2013)
-    peaks = []
-    for data_dir, counts, target in ((kaggle, KAGGLE, 900), (fer2013, FER2013, 1300)):
-        cache = os.path.join(data_dir, "EmotionDetectorData.npz")
-        if os.path.exists(cache):
-            os.remove(cache)
-        for source in ("the CSV files", "the cache"):
-            logs_dir = tempfile.mkdtemp(dir=folder)
-            peak = measure(*script("EmotionDetector.py", f"--data_dir={data_dir}",
-                                   f"--logs_dir={logs_dir}", "--max_iterations=101"))[2]
-            peaks.append(peak)
-            yield (f"peak memory in training, {counts[0]:,} + {counts[1]:,} rows from {source}",
-                   peak, None, "MB", "at most", target)
-    growth = [(large - small) * 1000 / (sum(FER2013) - sum(KAGGLE))
-              for small, large in zip(peaks[:2], peaks[2:])]
-    for source, kilobytes in zip(("the CSV files", "the cache"), growth):
-        yield f"growth per image, from {source}", kilobytes, None, "KB", "at most", 12
+def processor():
+    """The processor's name."""
+    if os.path.exists("/proc/cpuinfo"):
+        with open("/proc/cpuinfo") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.split(":")[1].strip()
+    return platform.processor() or platform.machine()
 
 
 def show(value):
@@ -315,23 +273,16 @@ def show(value):
 
 def main():
     """Measure everything and print the table."""
-    with tempfile.TemporaryDirectory() as folder:
-        kaggle, fer2013, images, logs = (os.path.join(folder, name)
-                                         for name in ("kaggle", "fer2013", "images", "logs"))
-        for name in (kaggle, fer2013, images):
-            os.mkdir(name)
-        rows = [*measure_reading(kaggle), *measure_training(kaggle, logs),
-                *measure_whole_job(kaggle, logs + "_whole"),
-                *measure_classifying(images, logs + "_whole"),
-                *measure_memory(kaggle, fer2013, folder)]
+    print(f"{processor()}, {os.cpu_count()} cores, AVX-512: {'yes' if avx512() else 'no'}")
     print("\n| figure | ours | the other | ratio | target | |\n|---|---|---|---|---|---|")
-    for figure, ours, other, unit, bound, target in rows:
-        value = ours / other if other else ours
-        met = value <= target if bound == "at most" else value >= target
-        print(f"| {figure} | {show(ours)} {unit}",
-              f"| {show(other)} {unit} | {value:.2f}" if other else "| |",
-              f"| {bound} {target:,}" + ("" if other else f" {unit}"),
-              "|" if met else "| missed", "|")
+    with tempfile.TemporaryDirectory() as folder:
+        for figure, ours, other, unit, bound, target in rows(folder):
+            value = ours / other if other else ours
+            met = value <= target if bound == "at most" else value >= target
+            print(f"| {figure} | {show(ours)} {unit}",
+                  f"| {show(other)} {unit} | {value:.2f}" if other else "| |",
+                  f"| {bound} {target:,}" + ("" if other else f" {unit}"),
+                  "|" if met else "| missed", "|", flush=True)
 
 
 if __name__ == "__main__":
