@@ -81,10 +81,9 @@ def add_to_regularization_loss(W, b):
 def emotion_cnn(dataset, dropout_prob):
     """Build the network; the book's listings of `weights`, `biases` and `emotion_cnn`.
 
-    Takes images float32 [n, 48, 48, 1] in 0..1, and the share of neurons, 0..1, that dropout
-    keeps; returns the logits [n, 7]. This differs from the book in two ways: (1) the
-    dictionaries stand in here, so that importing this file builds no graph; (2) dropout is
-    an argument, so that it can be off where the network answers.
+    From images [n, 48, 48, 1] in 0..1, and the share of neurons that dropout keeps, to logits
+    [n, 7]. This differs from the book in two ways: (1) the dictionaries stand in here, so that
+    an import builds no graph; (2) dropout is an argument: off where the network answers.
     """
     weights = {
         'wc1': weight_variable([5, 5, 1, 32], name="W_conv1"),
@@ -216,7 +215,6 @@ def main(argv=None):
 
 
 # Used in the chapter's listings, and not printed.
-
 def max_pool_2x2(x):
     """Halve height and width: [n, h, w, c] to [n, h/2, w/2, c]."""
     return tf.nn.max_pool(x, ksize=[1, 2, 2, 1], strides=[1, 2, 2, 1], padding="SAME")
@@ -231,7 +229,6 @@ def get_next_batch(images, labels, step):
 
 
 # Not in the book: what `main` calls beside: answers, checkpoints, the training's beginning and end.
-
 def run_in_batches(sess, fetch, feed_dict):
     """Run a scalar, or a tensor of a row each, on n rows; return the mean over them, or the n rows."""
     rows = len(next(iter(feed_dict.values())))

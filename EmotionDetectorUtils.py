@@ -35,6 +35,7 @@ GET_DATA = ("Get train.csv and test.csv from https://github.com/PacktPublishing/
             "TensorFlow-Second-Edition (Chapter04/Emotions/EmotionDetector), the book's repository, "
             "or from https://inclass.kaggle.com/c/facial-keypoints-detector/data.")
 MAX_PIXELS = 250_000_000  # of a photograph
+INTERACTIVE = hasattr(sys, "ps1") or sys.flags.interactive  # a notebook, IPython, python -i
 
 
 class UserError(Exception):
@@ -47,21 +48,13 @@ def notice(sentence):
 
 
 # The data files. The chapter calls read_data and does not print it.
-
 def read_data(data_dir):
-    """Read the faces and split off the validation set, as the chapter calls it.
+    """Read the faces of a folder and split off the validation set, as the chapter calls it.
 
-    Args:
-        data_dir: the folder that holds `train.csv` (columns Emotion and Pixels) and
-            perhaps `test.csv` (Pixels). For `DATA_DIR` with nothing in it the practice
-            faces are drawn.
-
-    Returns:
-        train_images, train_labels, valid_images, valid_labels, test_images:
-        images float32 [n, 48, 48, 1] in 0..1, labels float32 one-hot [n, 7].
-
-    Raises:
-        UserError: a file is missing or damaged.
+    The folder holds `train.csv` (columns Emotion and Pixels) and perhaps `test.csv` (Pixels);
+    for `DATA_DIR` with nothing in it the practice faces are drawn. Returns train_images,
+    train_labels, valid_images, valid_labels, test_images: images float32 [n, 48, 48, 1] in
+    0..1, labels float32 one-hot [n, 7]. Raises a UserError for a missing or damaged file.
     """
     path = find_data(data_dir)
     if path:
@@ -70,11 +63,9 @@ def read_data(data_dir):
         notice(f"No train.csv in {os.path.abspath(data_dir)}: practising on drawn faces. A model "
                f"trained on them knows nothing of photographs. {GET_DATA}")
         (labels, pixels), usage = draw_faces(4178, seed=0), None
-    if usage is not None and (usage != "training").any():  # fer2013.csv holds its test set, too
-        notice(f"{path}: rows left out because their Usage is not Training: "
-               f"{sum(usage != 'training')}.")
+    if usage is not None and not all(usage == "training"):  # fer2013.csv holds its test set, too
+        notice(f"{path}: rows left out because their Usage is not Training: {sum(usage != 'training')}.")
         labels, pixels = labels[usage == "training"], pixels[usage == "training"]
-
     labels = np.eye(NUM_LABELS, dtype=np.float32)[labels]
     order = np.random.RandomState(0).permutation(len(labels))
     size = int(len(labels) * VALIDATION_PERCENT)
@@ -112,10 +103,7 @@ def to_images(pixels):
 
 
 def find_data(data_dir):
-    """Return the path of a folder's train.csv, or None where practice faces stand in for it.
-
-    Raises a UserError where it is missing, unless the default folder is absent or empty.
-    """
+    """Return the path of train.csv; None where the default folder is absent, or holds nothing."""
     def visible(folder):
         names = os.listdir(folder) if os.path.isdir(folder) else []
         return sorted(name for name in names if not name.startswith("."))  # .DS_Store
@@ -207,17 +195,10 @@ EXPRESSIONS = np.array((
 
 
 def draw_faces(count, seed):
-    """Draw practice faces, the same on every machine.
+    """Draw practice faces: labels uint8 [count] in 0..6, pixels uint8 [count, 2304].
 
-    Only sums, products, quotients and square roots of float32 take part, whose last
-    bit IEEE 754 fixes: a sine or a normal deviate is rounded otherwise elsewhere.
-
-    Args:
-        count: how many faces.
-        seed: which faces.
-
-    Returns:
-        labels uint8 [count] in 0..6, pixels uint8 [count, 2304].
+    They are the same on every machine: only sums, products, quotients and square roots of
+    float32 take part, whose last bit IEEE 754 fixes; a sine is rounded otherwise elsewhere.
     """
     rng = np.random.RandomState(seed)
     labels = rng.randint(0, NUM_LABELS, count).astype(np.uint8)
@@ -305,13 +286,11 @@ def cover(distance):
 
 
 # One photograph, as the network sees it.
-
 def read_image(path, box=None):
     """Read one photograph as training reads its faces: float32 [48, 48, 1] in 0..1.
 
-    The box is LEFT, TOP, WIDTH, HEIGHT of the face in pixels of the upright photograph, as
-    numbers or texts; None is the largest square in the middle. Raises a UserError where
-    the file is no picture of at most 250 million pixels, or the box does not lie in it.
+    The box is LEFT, TOP, WIDTH, HEIGHT of the face in pixels of the upright photograph;
+    None is the largest square in the middle. Raises a UserError where it does not fit.
     """
     picture, size = open_picture(path, "L")
     left, top, width, height = place_box(path, size, box)
@@ -368,25 +347,22 @@ def place_box(path, size, box=None):
 
 
 def find_pictures(words):
-    """Return the files that words mean: the pictures in a folder, what matches a pattern."""
+    """Return the files that words mean: the pictures in a folder, those that match a pattern."""
     paths = []
     for word in words:
-        found = [] if os.path.isfile(word) else sorted(glob.glob(word))
-        if os.path.isdir(word):
-            found = [os.path.join(word, name) for name in sorted(os.listdir(word))
-                     if os.path.splitext(name)[1].lower() in Image.registered_extensions()]
-        paths += found or [word]
+        pattern = os.path.join(glob.escape(word), "*") if os.path.isdir(word) else word
+        found = [] if os.path.isfile(word) else sorted(glob.glob(pattern))
+        paths += [path for path in found if os.path.splitext(path)[1].lower() in
+                  Image.registered_extensions()] or [word]
     return paths
 
 
 # --convert: the data files, made of the forms in which people have faces.
-
 def convert(source, data_dir):
     """Write `train.csv`, and where there are faces for it `test.csv`, both with labels.
 
     The source is a CSV file with a column Usage, or a folder of pictures by emotion,
-    directly or under `train` and `test`. Raises a UserError where there is no face to
-    train on, or one of the files is there already.
+    directly or under `train` and `test`. A file that is there already is a UserError.
     """
     paths = [os.path.join(os.path.abspath(data_dir), name) for name in ("train.csv", "test.csv")]
     for path in filter(os.path.lexists, paths):
@@ -400,13 +376,11 @@ def convert(source, data_dir):
     os.makedirs(data_dir, exist_ok=True)
     with contextlib.ExitStack() as both:
         for path in paths:
-            rows = [(label, pixels) for label, pixels, usage in faces
+            rows = [f"{label},{' '.join(map(str, pixels.tolist()))}\n" for label, pixels, usage in faces
                     if (usage == "training") == (path == paths[0])]
             if rows:
                 file = both.enter_context(written_whole(path))
-                file.write(b"Emotion,Pixels\n")
-                for label, pixels in rows:
-                    file.write(f"{label},{' '.join(map(str, pixels.tolist()))}\n".encode())
+                file.writelines(row.encode() for row in ("Emotion,Pixels\n", *rows))
             print(f"{path}: {len(rows)} faces")
 
 
@@ -415,9 +389,9 @@ def read_folders(source):
     stems = ("ang", "disg", "fear", "happ", "sad", "surp", "neutral")  # angry, fearful, sadness
     for folder, _, names in sorted(os.walk(source)):
         above, name = os.path.split(os.path.relpath(folder, source).lower())
-        if not names or not (above == "" or above.startswith(("train", "test", "val"))):
-            continue
         labels = [label for label, stem in enumerate(stems) if name.startswith((stem, str(label)))]
+        if not names or (above and not above.startswith(("train", "test", "val"))):
+            continue
         if not labels:
             notice(f"{folder} is left out: its name is none of {', '.join(EMOTIONS)}.")
             continue
@@ -434,7 +408,6 @@ def read_folders(source):
 
 
 # Pictures and tables of what the network answers.
-
 @contextlib.contextmanager
 def written_whole(path):
     """Open a binary file whose content replaces `path` at the end, or not at all."""
@@ -443,8 +416,9 @@ def written_whole(path):
         with open(part, "wb") as file:
             yield file
         os.replace(part, path)
-    except OSError as error:
-        raise UserError(f"{os.path.abspath(path)} cannot be written ({error.strerror}).") from error
+    except (OSError, ValueError) as error:  # no room, or no such format
+        raise UserError(f"{os.path.abspath(path)} cannot be written "
+                        f"({getattr(error, 'strerror', None) or error}).") from error
     finally:
         with contextlib.suppress(OSError):  # gone already, if all went well
             os.remove(part)
@@ -453,7 +427,7 @@ def written_whole(path):
 def load_pyplot(show):
     """Return matplotlib's pyplot, for a window or for files: here, as it takes 0.4 s."""
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # no word of the fonts it finds
-    if not show and not interactive():
+    if not show and not INTERACTIVE:
         os.environ["MPLBACKEND"] = "agg"  # a notebook exports one that others may lack
     try:
         from matplotlib import pyplot as plt
@@ -470,12 +444,9 @@ def load_pyplot(show):
 
 def save_figure(figure, path):
     """Write a matplotlib figure into a file, whole, in the format that its name ends in."""
-    try:
-        with warnings.catch_warnings(), written_whole(path) as file:
-            warnings.filterwarnings("ignore", "Glyph")  # a letter that the font lacks becomes a box
-            figure.savefig(file, format=os.path.splitext(path)[1][1:].lower(), dpi=100)
-    except ValueError as error:  # it names the formats
-        raise UserError(f"{path}: {error}.") from error
+    with warnings.catch_warnings(), written_whole(path) as file:
+        warnings.filterwarnings("ignore", "Glyph")  # a letter that the font lacks becomes a box
+        figure.savefig(file, format=os.path.splitext(path)[1][1:].lower(), dpi=100)
 
 
 def write_answers(path, columns, probabilities):
@@ -539,8 +510,8 @@ def draw_answers(answers, path, show):
         picture.thumbnail((400, 400))
         photograph.imshow(picture.convert("L" if picture.mode == "F" else "RGBA"), cmap="Greys_r",
                           extent=(0, size[0], size[1], 0))
-        left, top, width, height = place_box(name, size, box)
-        photograph.add_patch(plt.Rectangle((left, top), width, height, fill=False, color="r"))
+        *corner, width, height = place_box(name, size, box)
+        photograph.add_patch(plt.Rectangle(corner, width, height, fill=False, color="r"))
         photograph.set_title(os.path.basename(name)[-32:].encode(errors="replace").decode(),
                              parse_math=False)
         seen.imshow(image[:, :, 0], cmap="Greys_r", vmin=0, vmax=1)
@@ -557,12 +528,6 @@ def draw_answers(answers, path, show):
 
 
 # How a script is run: its start, its end, its signals, its graph.
-
-def interactive():
-    """Whether this is a session with a prompt: a notebook, IPython, python -i."""
-    return hasattr(sys, "ps1") or sys.flags.interactive
-
-
 def ending_signals():
     """The signals that ask a program to end, as far as the system has them and it heeds them."""
     numbers = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]
@@ -572,7 +537,7 @@ def ending_signals():
 
 def start(tensorflow=True):
     """Prepare a script before it defines its flags: signals, a second run, TensorFlow."""
-    if not interactive() and threading.current_thread() is threading.main_thread():
+    if not INTERACTIVE and threading.current_thread() is threading.main_thread():
         # Until training starts nothing is lost: a signal, or a closed pipe, ends the script
         for number in (*ending_signals(), getattr(signal, "SIGPIPE", signal.SIGINT)):
             signal.signal(number, signal.SIG_DFL)
@@ -588,9 +553,8 @@ def start(tensorflow=True):
 def load_tensorflow():
     """Import TensorFlow in half the time, and in silence unless that fails.
 
-    It loads without Keras, of which this program makes no use, and without a search for
-    garbage in what stays. What a user has set in the environment stands; with
-    TF_CPP_MIN_LOG_LEVEL=0 everything is shown.
+    It needs no Keras here, and no search for garbage in what stays. What a user has set
+    stands; with TF_CPP_MIN_LOG_LEVEL=0 everything is shown.
     """
     settings = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "1",
                 "TF_FORCE_GPU_ALLOW_GROWTH": "true", "TF_USE_LEGACY_KERAS": "1"}
@@ -658,7 +622,7 @@ def reason(error):
 
 @contextlib.contextmanager
 def held_signals():
-    """Put the signals that end a program off to the end of the block, which is given their list."""
+    """Put signals that end a program off to the end of the block, which is given their list."""
     came, before = [], {}
     if threading.current_thread() is threading.main_thread():  # no other can set handlers
         before = {number: signal.signal(number, lambda number, _frame: came.append(number))
@@ -689,7 +653,6 @@ def main(_argv):
     if FLAGS.convert:  # Not in the book: other forms of data, a file instead of a window
         return convert(FLAGS.convert, FLAGS.data_dir)
     plt = load_pyplot(show=not FLAGS.figure)
-
     train_images, train_labels, valid_images, valid_labels, test_images = \
         read_data(FLAGS.data_dir)  # noqa: RUF059
     print("train images shape = ", train_images.shape)

@@ -101,7 +101,7 @@ class ClassifyTest(helpers.TestCase):
         ("--figure=none/out.png", "none/out.png cannot be written .No such file"),
         ("--csv=none/out.csv", "none/out.csv cannot be written .No such file"),
         ("--csv=data", "data cannot be written .Is a directory"),
-        ("--figure=out.xyz", "out.xyz: Format 'xyz' is not supported"),
+        ("--figure=out.xyz", "out.xyz cannot be written .Format 'xyz' is not supported"),
         ("--box=0.3,0.2,0.4,0.5", "does not lie in face00.png, which is 48 pixels wide"))
     def test_what_cannot_be(self, flag, pattern):
         before = os.listdir(".")

@@ -115,6 +115,7 @@ class ScriptsTest(helpers.TestCase):
             path = os.path.join(helpers.ROOT, script)
             with (mock.patch.object(sys, "argv", [script, *args]),
                   mock.patch.object(sys, "stdout", io.StringIO()),
+                  mock.patch.object(EmotionDetectorUtils, "INTERACTIVE", True),
                   mock.patch.object(sys, "ps1", ">", create=True),
                   self.assertRaises(SystemExit) as end):
                 runpy.run_path(path, run_name="__main__")
