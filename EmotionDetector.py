@@ -18,7 +18,8 @@ import os, sys, inspect  # noqa: F401
 from datetime import datetime
 import EmotionDetectorUtils
 
-import contextlib, glob, ntpath, re, threading  # Not in the book: for the part after main
+import contextlib, glob, ntpath, re, threading  # Not in the book: for what stands after main
+from EmotionDetectorUtils import UserError, notice, reason
 
 FLAGS = tf.flags.FLAGS
 tf.flags.DEFINE_string("data_dir", "EmotionDetector/", "Path to data files")
@@ -208,7 +209,7 @@ def main(argv=None):
 
             summary_writer.close()  # Not in the book, from here on
             if signals:
-                EmotionDetectorUtils.notice(f"Step {step} is saved: the same command goes on from there.")
+                notice(f"Step {step} is saved: the same command goes on from there.")
         answers = run_in_batches(sess, output_pred, feed_dict={input_dataset: valid_images})
         print_accuracy(answers, valid_labels, train_labels)
         EmotionDetectorUtils.draw_losses(*recorded_losses(), os.path.join(FLAGS.logs_dir, "loss.png"))
@@ -257,14 +258,13 @@ def test(sess, loss_val, output_pred, feed_dict, train_labels, test_images):
         EmotionDetectorUtils.write_answers(os.path.join(FLAGS.logs_dir, "predictions.csv"), {
             "Id": range(1, len(answers) + 1), "Emotion": answers.argmax(axis=1)}, answers)
     else:
-        EmotionDetectorUtils.notice("No test set: predictions.csv is not written.")
-    EmotionDetectorUtils.report(valid_answers, valid_labels.argmax(axis=1),
-                                os.path.join(FLAGS.logs_dir, "confusion_matrix.png"))
+        notice("No test set: predictions.csv is not written.")
+    picture = os.path.join(FLAGS.logs_dir, "confusion_matrix")
+    EmotionDetectorUtils.report(valid_answers, valid_labels.argmax(axis=1), picture + ".png")
     test_labels, _ = EmotionDetectorUtils.read_test_set(FLAGS.data_dir)
     if test_labels is not None:
         print(f"Test Accuracy: {np.mean(answers.argmax(axis=1) == test_labels):f}")
-        EmotionDetectorUtils.report(answers, test_labels,
-                                    os.path.join(FLAGS.logs_dir, "confusion_matrix_test.png"))
+        EmotionDetectorUtils.report(answers, test_labels, picture + "_test.png")
 
 
 @contextlib.contextmanager
@@ -272,7 +272,7 @@ def checkpoint_stated():
     """State whatever TensorFlow stumbles over in a checkpoint: it raises eight types for that."""
     try:
         yield
-    except EmotionDetectorUtils.UserError:
+    except UserError:
         raise
     except Exception as error:
         path, fault = os.path.join(FLAGS.logs_dir, "checkpoint"), "is damaged"
@@ -284,9 +284,8 @@ def checkpoint_stated():
             trained_on(path)
             if os.path.exists(path + ".meta") or not reader.has_tensor("W_conv1"):
                 fault = "is of another network, or of another program"
-        raise EmotionDetectorUtils.UserError(
-            f"{os.path.abspath(path)} {fault} ({EmotionDetectorUtils.reason(error)}): bring it back "
-            "from a copy, or name another folder with --logs_dir.") from error
+        raise UserError(f"{os.path.abspath(path)} {fault} ({reason(error)}): bring it back from a copy, "
+                        "or name another folder with --logs_dir.") from error
 
 
 def trained_on(path):
@@ -306,10 +305,9 @@ def check_training_data(path):
     if trained_on(path) in (None, EmotionDetectorUtils.training_data(FLAGS.data_dir)):
         return
     if FLAGS.mode == "train":
-        raise EmotionDetectorUtils.UserError(
-            f"{os.path.abspath(path)} was trained on other data: name another folder with "
-            "--logs_dir, or the same data with --data_dir.")
-    EmotionDetectorUtils.notice(f"{path} was trained on other data than it is tested on.")
+        raise UserError(f"{os.path.abspath(path)} was trained on other data: name another folder with "
+                        "--logs_dir, or the same data with --data_dir.")
+    notice(f"{os.path.abspath(path)} was trained on other data than it is tested on.")
 
 
 def found(ckpt, needed=False):
@@ -320,17 +318,16 @@ def found(ckpt, needed=False):
     """
     folder = FLAGS.logs_dir
     if set(folder) & set("*?[\\") - {os.sep}:
-        raise EmotionDetectorUtils.UserError(
-            f"--logs_dir={folder}: TensorFlow takes *, ?, [ and \\ for a pattern, name another folder.")
+        raise UserError(f"--logs_dir={folder}: TensorFlow takes *, ?, [ and \\ for a pattern, name another.")
     names = os.listdir(folder) if os.path.isdir(folder) else []
-    steps = [int(step) for step in re.findall(r"^model\.ckpt-(\d+)(?:\.index)?$", "\n".join(names),
-                                         re.MULTILINE)]
+    steps = [int(name[11:].removesuffix(".index")) for name in names
+             if re.fullmatch(r"model\.ckpt-\d+(\.index)?", name)]
     if not ckpt and not steps:
         if "checkpoint" in names:
             raise ValueError("it names no model")
         if needed:
-            raise EmotionDetectorUtils.UserError(f"{os.path.abspath(folder)} holds no model: train one "
-                                                 "first, with python EmotionDetector.py --mode=train.")
+            raise UserError(f"{os.path.abspath(folder)} holds no model: train one first, with "
+                            "python EmotionDetector.py --mode=train.")
         return None
     ckpt = ckpt or tf.train.generate_checkpoint_state_proto(folder, f"model.ckpt-{max(steps)}")
     ckpt.model_checkpoint_path = os.path.join(folder, ntpath.basename(ckpt.model_checkpoint_path))
@@ -348,9 +345,8 @@ def training():
         with EmotionDetectorUtils.held_signals() as signals:
             yield signals
     except (tf.errors.OpError, RuntimeError) as error:
-        raise EmotionDetectorUtils.UserError(
-            f"Training has stopped: {EmotionDetectorUtils.reason(error)}. What was saved before "
-            f"stays in {os.path.abspath(FLAGS.logs_dir)}.") from error
+        raise UserError(f"Training has stopped: {reason(error)}. What was saved before stays in "
+                        f"{os.path.abspath(FLAGS.logs_dir)}.") from error
     finally:
         threading.excepthook = hook
 
@@ -376,8 +372,7 @@ def recorded_losses():
                 if "Validation_loss" in values:
                     losses[1][event.step] = values["Validation_loss"]
         except tf.errors.OpError as error:
-            EmotionDetectorUtils.notice(f"{path} ends early, as a killed run leaves it "
-                                        f"({EmotionDetectorUtils.reason(error)}).")
+            notice(f"{path} ends early, as a killed run leaves it ({reason(error)}).")
     return losses
 
 

@@ -10,11 +10,14 @@ if __name__ == "__main__":
     import EmotionDetectorUtils
     EmotionDetectorUtils.start()
 
+import os
+
 import tensorflow.compat.v1 as tf
 from absl import flags
 
 import EmotionDetector
 import EmotionDetectorUtils
+from EmotionDetectorUtils import EMOTIONS, UserError, notice
 
 FLAGS = flags.FLAGS
 flags.declare_key_flag("logs_dir")
@@ -39,8 +42,8 @@ def classify(images):
         saver = tf.train.import_meta_graph(path + ".meta", clear_devices=True)
         saver.restore(sess, path)
         if EmotionDetector.trained_on(path) == EmotionDetectorUtils.PRACTICE_FACES:
-            EmotionDetectorUtils.notice(f"{path} was trained on drawn practice faces and has never "
-                                        "seen a photograph: do not believe its answers on one.")
+            notice(f"{os.path.abspath(path)} was trained on drawn practice faces and has never seen a "
+                   "photograph: do not believe its answers on one.")
         # In the book's graph dropout is a constant: the value before it is fed behind it
         h_fc1 = EmotionDetector.run_in_batches(sess, "fc_1/Relu:0", {"input:0": images})
         h_fc1_dropout = sess.graph.get_operation_by_name("fc_2/MatMul").inputs[0]
@@ -61,23 +64,21 @@ def main(argv):
         try:
             images.append(EmotionDetectorUtils.read_image(name, FLAGS.box))
             read.append(name)
-        except EmotionDetectorUtils.UserError as error:
-            EmotionDetectorUtils.notice(f"Error: {error}")
+        except UserError as error:
+            notice(f"Error: {error}")
     if not images:
         return 1
     probabilities = classify(images)
-    emotions = [EmotionDetectorUtils.EMOTIONS[row.argmax()] for row in probabilities]
+    emotions = [EMOTIONS[row.argmax()] for row in probabilities]
     for name, emotion, row in zip(read, emotions, probabilities):
         print(f"{name}: {emotion}")
-        for one, probability in zip(EmotionDetectorUtils.EMOTIONS, row):
+        for one, probability in zip(EMOTIONS, row):
             print(f"{one} = {probability:.2%}")
 
     if FLAGS.csv:
-        EmotionDetectorUtils.write_answers(
-            FLAGS.csv, {"path": read, "emotion": emotions}, probabilities)
+        EmotionDetectorUtils.write_answers(FLAGS.csv, {"path": read, "emotion": emotions}, probabilities)
     if FLAGS.figure or FLAGS.show:
-        answers = [(name, FLAGS.box, image, row)
-                   for name, image, row in zip(read, images, probabilities)]
+        answers = list(zip(read, [FLAGS.box] * len(read), images, probabilities))
         EmotionDetectorUtils.draw_answers(answers, FLAGS.figure, FLAGS.show)
     return 0 if len(read) == len(names) else 1
 

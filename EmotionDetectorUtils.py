@@ -104,17 +104,16 @@ def to_images(pixels):
 
 def find_data(data_dir):
     """Return the path of train.csv; None where the default folder is absent, or holds nothing."""
-    def visible(folder):
-        names = os.listdir(folder) if os.path.isdir(folder) else []
-        return sorted(name for name in names if not name.startswith("."))  # .DS_Store
-
     path = os.path.join(os.path.abspath(data_dir), "train.csv")
     if os.path.exists(path):
         return path
-    holds, scripts = visible(data_dir), os.path.dirname(os.path.abspath(__file__))
+    scripts = os.path.dirname(os.path.abspath(__file__))
+    holds, beside = (  # but for hidden files, such as .DS_Store
+        sorted(map(os.path.basename, glob.glob(os.path.join(glob.escape(folder), "*"))))
+        for folder in (data_dir, os.path.join(scripts, DATA_DIR)))
     if not holds and data_dir == DATA_DIR and (
             "data_dir" not in FLAGS or FLAGS["data_dir"].using_default_value):
-        if not visible(os.path.join(scripts, DATA_DIR)):
+        if not beside:
             return None
         raise UserError(f"{os.path.abspath(data_dir)} holds no data, but {scripts}/{DATA_DIR} does: "
                         f"start in {scripts}, or name it with --data_dir.")
@@ -370,7 +369,7 @@ def convert(source, data_dir):
     source = os.path.abspath(source)
     faces = list(read_folders(source) if os.path.isdir(source) else
                  zip(*read_csv(source, {"emotion", "pixels", "usage"})))
-    if not any(usage == "training" for _, _, usage in faces):
+    if "training" not in {usage for _, _, usage in faces}:
         raise UserError(f"{source} holds no face to train on: expected folders of pictures named "
                         f"{', '.join(EMOTIONS)}, directly or in one named train.")
     os.makedirs(data_dir, exist_ok=True)
@@ -434,8 +433,8 @@ def load_pyplot(show):
 
         if show:
             plt.switch_backend(plt.get_backend())  # which loads it now
-            if plt.get_backend().lower() == "agg":
-                raise ImportError("no display, or no toolkit such as tkinter, is found")
+        if show and plt.get_backend().lower() == "agg":
+            raise ImportError("no display, or no toolkit such as tkinter, is found")
     except (ImportError, ValueError, RuntimeError) as error:
         raise UserError(f"matplotlib cannot open a window ({error}): --figure=FILE.png writes the "
                         "picture instead.") from error
@@ -464,11 +463,9 @@ def report(probabilities, labels, path):
 
     counts = np.zeros((NUM_LABELS, NUM_LABELS), int)  # a row for the truth, a column for the answer
     np.add.at(counts, (labels, probabilities.argmax(axis=1)), 1)
-    table = pd.DataFrame(counts, index=EMOTIONS, columns=EMOTIONS)
-    table.insert(0, "faces", counts.sum(axis=1))
-    table.insert(1, "found", counts.diagonal())
+    table = {"faces": counts.sum(axis=1), "found": counts.diagonal()} | dict(zip(EMOTIONS, counts.T))
     print("Faces of each emotion, how many were found, and what they were taken for:")
-    print(table.to_string())
+    print(pd.DataFrame(table, EMOTIONS).to_string())
 
     figure = load_pyplot(show=False).Figure(figsize=(7, 6), layout="tight")
     axes = figure.subplots()
@@ -544,7 +541,7 @@ def start(tensorflow=True):
     for name in FLAGS:  # a second run in one process, as %run does it, defines them again
         FLAGS[name].allow_override = True
         FLAGS[name].unparse()
-    if sys.stderr is None:  # it is closed, and a file of ours would be taken for it
+    if sys.stderr is None:  # closed: a file of ours would be taken for it
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     if tensorflow and "tensorflow" not in sys.modules:
         load_tensorflow()

@@ -2,12 +2,13 @@
 import os
 import re
 import shutil
-import unittest
+from unittest import mock
 
 import helpers
 import numpy as np
 import tensorflow.compat.v1 as tf
 
+import EmotionDetector
 import EmotionDetectorUtils
 
 
@@ -134,14 +135,14 @@ def dropout_of_2018(x):
         return x * (1 / (1 - rate)) * tf.cast(tf.random_uniform(tf.shape(x)) >= rate, tf.float32)
 
 
-def dropout_of_today(x):
+def dropout_of_today(x, dropout=tf.nn.dropout):
     """The same as the installed TensorFlow builds it."""
-    return tf.nn.dropout(x, 0.5)
+    return dropout(x, 0.5)
 
 
-def dropout_of_a_reader(x):
+def dropout_of_a_reader(x, dropout=tf.nn.dropout):
     """A reader's repair of the chapter: its placeholder is used, and has to be fed."""
-    return tf.nn.dropout(x, tf.placeholder(tf.float32, name="dropout_prob"))
+    return dropout(x, tf.placeholder(tf.float32, name="dropout_prob"))
 
 
 def run_book_program(dropout, write_version):
@@ -149,48 +150,24 @@ def run_book_program(dropout, write_version):
 
     Returns what it answers with its dropout off.
     """
-    with tf.Graph().as_default(), tf.variable_scope("", use_resource=False):
-        weights, biases = {}, {}
-        for name, shape in (("W_conv1", [5, 5, 1, 32]), ("W_conv2", [3, 3, 32, 64]),
-                            ("W_fc1", [9216, 256]), ("W_fc2", [256, 7])):
-            initial = tf.truncated_normal(shape, stddev=0.02, seed=1)
-            weights[name] = tf.get_variable(name, initializer=initial)
-        for name, size in (("b_conv1", 32), ("b_conv2", 64), ("b_fc1", 256), ("b_fc2", 7)):
-            biases[name] = tf.get_variable(name, initializer=tf.constant(0.0, shape=[size]))
+    with (tf.Graph().as_default(), tf.variable_scope("", use_resource=False), tf.Session() as sess,
+          mock.patch.object(tf.nn, "dropout", lambda x, prob: dropout(x))):
         input_dataset = tf.placeholder(tf.float32, [None, 48, 48, 1], name="input")
         input_labels = tf.placeholder(tf.float32, [None, 7])
         global_step = tf.Variable(0, trainable=False)
-        hidden = input_dataset
-        for layer in ("conv1", "conv2"):
-            with tf.name_scope(layer):
-                kernel, bias = weights["W_" + layer], biases["b_" + layer]
-                hidden = tf.nn.conv2d(hidden, kernel, strides=[1, 1, 1, 1], padding="SAME")
-                hidden = tf.nn.relu(tf.nn.bias_add(hidden, bias))
-                hidden = tf.nn.max_pool(hidden, [1, 2, 2, 1], [1, 2, 2, 1], "SAME")
-                for term in (kernel, bias):
-                    tf.add_to_collection("losses", tf.nn.l2_loss(term))
-        with tf.name_scope("fc_1"):
-            hidden = tf.reshape(hidden, [-1, 9216])
-            whole = tf.nn.relu(tf.matmul(hidden, weights["W_fc1"]) + biases["b_fc1"])
-            hidden = dropout(whole)
-        with tf.name_scope("fc_2"):
-            pred = tf.matmul(hidden, weights["W_fc2"]) + biases["b_fc2"]
+        pred = EmotionDetector.emotion_cnn(input_dataset, 0.5)
         tf.nn.softmax(pred, name="output")
-        answer = tf.nn.softmax(tf.matmul(whole, weights["W_fc2"]) + biases["b_fc2"])
-        loss_val = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits_v2(
-            logits=pred, labels=input_labels)) + 1e-2 * tf.add_n(tf.get_collection("losses"))
+        loss_val = EmotionDetector.loss(pred, input_labels)
         train_op = tf.train.AdamOptimizer(1e-3).minimize(loss_val, global_step)
-        with tf.Session() as sess:
-            sess.run(tf.global_variables_initializer())
-            labels, pixels = helpers.faces(20)
-            images = EmotionDetectorUtils.to_images(pixels)
-            feed = {input_dataset: images, input_labels: np.eye(7)[labels]}
-            if dropout is dropout_of_a_reader:
-                feed["fc_1/dropout_prob:0"] = 0.5
-            sess.run(train_op, feed)
-            os.makedirs("logs")
-            tf.train.Saver(write_version=write_version).save(sess, "logs/model.ckpt", global_step=0)
-            return sess.run(answer, {input_dataset: images})
+        sess.run(tf.global_variables_initializer())
+        labels, pixels = helpers.faces(20)
+        feed = {input_dataset: EmotionDetectorUtils.to_images(pixels), input_labels: np.eye(7)[labels]}
+        sess.run(train_op, feed | ({"fc_1/dropout_prob:0": 0.5} if dropout is dropout_of_a_reader else {}))
+        os.makedirs("logs")
+        tf.train.Saver(write_version=write_version).save(sess, "logs/model.ckpt", global_step=0)
+        hidden, weights, biases = sess.run(["fc_1/Relu:0", "W_fc2:0", "b_fc2:0"], feed)
+        exponents = np.exp(hidden @ weights + biases)
+        return exponents / exponents.sum(axis=1, keepdims=True)
 
 
 class BookCheckpointTest(helpers.TestCase):
@@ -228,7 +205,3 @@ class BookCheckpointTest(helpers.TestCase):
         variables = dict(tf.train.list_variables("ours"))
         self.assertEqual(27, len(variables))
         self.assertEqual(variables, dict(tf.train.list_variables("logs")))
-
-
-if __name__ == "__main__":
-    unittest.main()

@@ -59,17 +59,13 @@ class ClassifyTest(helpers.TestCase):
         predictions = np.loadtxt("logs/predictions.csv", delimiter=",", skiprows=1)
         np.testing.assert_allclose(answers, predictions[:, 2:], atol=1e-6)
 
-    def test_an_image_named_twice_is_answered_twice(self):
-        self.assert_well(helpers.classify("--csv=out.csv", *self.names[:1] * 2))
-        self.assertEqual(self.names[:1] * 2, read_table("out.csv")[0])
-
     def test_a_pattern_and_a_folder(self):
         os.mkdir("album")
         for name in ("b.JPG", "a.png", "Thumbs.db", "c [1].png"):
             shutil.copy(self.names[0], f"album/{name}")
         for words, expected in ((["face0[0-2].png"], self.names[:3]),
                                 (["album/*.png"], ["album/a.png", "album/c [1].png"]),
-                                (["album/c [1].png"], ["album/c [1].png"]),
+                                (["album/c [1].png"] * 2, ["album/c [1].png"] * 2),
                                 (["album"], ["album/a.png", "album/b.JPG", "album/c [1].png"])):
             self.assert_well(helpers.classify("--csv=out.csv", *words))
             self.assertEqual(expected, read_table("out.csv")[0])
@@ -108,9 +104,8 @@ class ClassifyTest(helpers.TestCase):
         self.assert_stated(helpers.classify(flag, self.names[0]), f"^Error: .*{pattern}")
         self.assertEqual(before, os.listdir("."))
 
+    @unittest.skipUnless(os.path.exists("/dev/full"), "no full disk here")
     def test_a_full_disk_leaves_nothing_half_written(self):
-        if not os.path.exists("/dev/full"):
-            self.skipTest("no full disk here")
         os.symlink("/dev/full", f"out.csv.{os.getpid()}.part")
         self.assert_stated(helpers.classify("--csv=out.csv", self.names[0]),
                            "out.csv cannot be written .No space left")
@@ -118,7 +113,3 @@ class ClassifyTest(helpers.TestCase):
 
     def test_without_an_image(self):
         self.assert_stated(helpers.classify(), "^Error: Name the images to classify", 2)
-
-
-if __name__ == "__main__":
-    unittest.main()

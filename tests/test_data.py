@@ -3,11 +3,9 @@ import hashlib
 import os
 import re
 import shutil
-import unittest
 
 import helpers
 import numpy as np
-from absl.testing import flagsaver
 from PIL import Image
 
 import EmotionDetector
@@ -80,12 +78,6 @@ BAD = {
     "all for testing": (data(*[row + ",PublicTest" for row in ROWS], header=HEADER + ",Usage"),
                         "holds 0 faces"),
 }
-
-
-def look(*args):
-    """Run EmotionDetectorUtils.py with a drawing instead of a window."""
-    with flagsaver.flagsaver(figure="first.png", convert=None):
-        return helpers.run_script(EmotionDetectorUtils, "--data_dir=data", *args)
 
 
 class ReadDataTest(helpers.TestCase):
@@ -252,7 +244,3 @@ class ConvertTest(helpers.TestCase):
                                 ("nowhere", "nowhere: No such file")):
             self.assert_stated(self.convert(source), pattern)
             self.assertFalse(os.path.exists("data"))
-
-
-if __name__ == "__main__":
-    unittest.main()

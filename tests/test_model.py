@@ -46,6 +46,7 @@ class GraphTest(unittest.TestCase):
         found = {v.op.name: v.shape.as_list() for v in tf.global_variables()}
         self.assertEqual(expected, found)
         self.assertEqual(27, len(found))
+        self.assertEqual({"VariableV2"}, {v.op.type for v in tf.global_variables()})
         self.assertEqual(sorted(SHAPES), sorted(v.op.name for v in tf.trainable_variables()))
         self.assertEqual(["int32"], [v.dtype.base_dtype.name for v in tf.global_variables()
                                      if v.op.name == "Variable"])
@@ -54,19 +55,6 @@ class GraphTest(unittest.TestCase):
         self.assertEqual((8, 2), (tags.count("HistogramSummary"), tags.count("ScalarSummary")))
         scopes = {op.name.split("/")[0] for op in tf.get_default_graph().get_operations()}
         self.assertLessEqual({"conv1", "conv2", "fc_1", "fc_2"}, scopes)
-
-    @EmotionDetectorUtils.new_graph()
-    def test_initial_weights(self):
-        build()
-        with tf.Session() as sess:
-            sess.run(tf.global_variables_initializer())
-            values = {v.op.name: sess.run(v) for v in tf.trainable_variables()}
-        for name, value in values.items():
-            if name.startswith("b_"):
-                self.assertTrue((value == 0).all(), name)
-            else:  # truncated at two standard deviations, which leaves 0.88 of it
-                self.assertLessEqual(abs(value).max(), 0.04)
-                self.assertAlmostEqual(0.0176, value.std(), delta=0.002)
 
     @EmotionDetectorUtils.new_graph()
     def test_forward_pass_and_loss_against_numpy(self):
@@ -117,7 +105,3 @@ class NextBatchTest(parameterized.TestCase):
         for step in (0, 1, 1000):
             batch = EmotionDetector.get_next_batch(np.arange(count), np.arange(count), step)
             np.testing.assert_array_equal(batch[0], np.arange(count))
-
-
-if __name__ == "__main__":
-    unittest.main()

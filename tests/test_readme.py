@@ -1,78 +1,16 @@
 """The guide: what it points at is there, and the page's statements stand where it says."""
 import os
 import re
-import unittest
 
 import helpers
 
-# The page's own statements that a reader searches for, in its order, with what Python 3,
-# `tf.compat.v1` and DESIGN's table of wanted differences change.
+# The page's statements in its order, but for the functions before `main`, with what Python 3,
+# `tf.compat.v1` and the guide's table of differences change.
 STATEMENTS = """
-import tensorflow
-import numpy as np
 import os, sys, inspect
-from datetime import datetime
-import EmotionDetectorUtils
-FLAGS = tf.flags.FLAGS
 tf.flags.DEFINE_string("data_dir", "EmotionDetector/", "Path to data files")
-tf.flags.DEFINE_string("logs_dir", "logs/EmotionDetector_logs/", "Path to where log files are to be saved")
-tf.flags.DEFINE_string("mode", "train", "mode: train (Default)/ test")
-BATCH_SIZE = 128
-LEARNING_RATE = 1e-3
-MAX_ITERATIONS = 1001
-REGULARIZATION = 1e-2
-IMAGE_SIZE = 48
 NUM_LABELS = 7
 VALIDATION_PERCENT = 0.1
-def weight_variable(shape, stddev=0.02, name=None):
-initial = tf.truncated_normal(shape, stddev=stddev)
-return tf.Variable(initial)
-return tf.get_variable(name, initializer=initial)
-def bias_variable(shape, name=None):
-initial = tf.constant(0.0, shape=shape)
-def loss(pred, label):
-cross_entropy_loss = tf.reduce_mean(cross_entropy_loss)
-reg_losses = tf.add_n(tf.get_collection("losses"))
-return cross_entropy_loss + REGULARIZATION * reg_losses
-def add_to_regularization_loss(W, b):
-tf.add_to_collection("losses", tf.nn.l2_loss(W))
-tf.add_to_collection("losses", tf.nn.l2_loss(b))
-def emotion_cnn(dataset
-'wc1': weight_variable([5, 5, 1, 32], name="W_conv1"),
-'wc2': weight_variable([3, 3, 32, 64], name="W_conv2"),
-256], name="W_fc1"),
-'wf2': weight_variable([256, NUM_LABELS], name="W_fc2")
-'bc1': bias_variable([32], name="b_conv1"),
-'bc2': bias_variable([64], name="b_conv2"),
-'bf1': bias_variable([256], name="b_fc1"),
-'bf2': bias_variable([NUM_LABELS], name="b_fc2")
-with tf.name_scope("conv1") as scope:
-tf.summary.histogram("W_conv1", weights['wc1'])
-tf.summary.histogram("b_conv1", biases['bc1'])
-conv_1 = tf.nn.conv2d(dataset, weights['wc1'], strides=[1, 1, 1, 1], padding="SAME")
-h_conv1 = tf.nn.bias_add(conv_1, biases['bc1'])
-h_1 = tf.nn.relu(h_conv1)
-h_pool1 = max_pool_2x2(h_1)
-add_to_regularization_loss(weights['wc1'], biases['bc1'])
-with tf.name_scope("conv2") as scope:
-tf.summary.histogram("W_conv2", weights['wc2'])
-tf.summary.histogram("b_conv2", biases['bc2'])
-conv_2 = tf.nn.conv2d(h_pool1, weights['wc2'], strides=[1, 1, 1, 1], padding="SAME")
-h_conv2 = tf.nn.bias_add(conv_2, biases['bc2'])
-h_2 = tf.nn.relu(h_conv2)
-h_pool2 = max_pool_2x2(h_2)
-add_to_regularization_loss(weights['wc2'], biases['bc2'])
-with tf.name_scope("fc_1") as scope:
-h_flat = tf.reshape(h_pool2, [-1, image_size * image_size * 64])
-tf.summary.histogram("W_fc1", weights['wf1'])
-tf.summary.histogram("b_fc1", biases['bf1'])
-h_fc1 = tf.nn.relu(tf.matmul(h_flat, weights['wf1']) + biases['bf1'])
-h_fc1_dropout = tf.nn.dropout(h_fc1,
-with tf.name_scope("fc_2") as scope:
-tf.summary.histogram("W_fc2", weights['wf2'])
-tf.summary.histogram("b_fc2", biases['bf2'])
-pred = tf.matmul(h_fc1_dropout, weights['wf2']) + biases['bf2']
-return pred
 def main(argv=None):
 train_images, train_labels, valid_images, valid_labels, test_images =
 EmotionDetectorUtils.read_data(FLAGS.data_dir)
@@ -110,7 +48,6 @@ print("%s Validation Loss: %f" % (datetime.now(), valid_loss))
 saver.save(sess, os.path.join(FLAGS.logs_dir, 'model.ckpt'), global_step=step)
 if __name__ == "__main__":
 """
-
 LOOK_AT_THE_DATA = """
 print("train images shape = ", train_images.shape)
 print("test labels shape = ", test_images.shape)
@@ -164,7 +101,3 @@ class PageTest(helpers.TestCase):
                          "matplotlib cannot open a window", "it has no column"):
             self.assertIn(sentence, source)
             self.assertIn(sentence, read("README.md"))
-
-
-if __name__ == "__main__":
-    unittest.main()
