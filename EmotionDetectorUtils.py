@@ -541,8 +541,9 @@ def start(tensorflow=True):
     for name in FLAGS:  # a second run in one process, as %run does it, defines them again
         FLAGS[name].allow_override = True
         FLAGS[name].unparse()
-    if sys.stderr is None:  # closed: a file of ours would be taken for it
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    if sys.__stderr__ is None:  # closed, or IDLE's: a file of ours would be taken for it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        sys.stderr = sys.stderr or open(2, "w")  # noqa: SIM115
     if tensorflow and "tensorflow" not in sys.modules:
         load_tensorflow()
 
