@@ -60,10 +60,7 @@ def bias_variable(shape, name=None):
 
 
 def loss(pred, label):
-    """Return mean cross-entropy plus regularization, a scalar; the book's listing.
-
-    `pred` are logits [n, 7], since the cross-entropy applies the softmax; `label` is one-hot [n, 7].
-    """
+    """Return mean cross-entropy plus regularization, of logits and one-hot [n, 7]; the book's listing."""
     cross_entropy_loss = tf.nn.softmax_cross_entropy_with_logits(logits=pred, labels=label)
     cross_entropy_loss = tf.reduce_mean(cross_entropy_loss)
     reg_losses = tf.add_n(tf.get_collection("losses"))
@@ -372,7 +369,7 @@ def recorded_losses():
                 if "Validation_loss" in values:
                     losses[1][event.step] = values["Validation_loss"]
         except tf.errors.OpError as error:
-            notice(f"{path} ends early, as a killed run leaves it ({reason(error)}).")
+            notice(f"{os.path.abspath(path)} ends early, as a killed run leaves it ({reason(error)}).")
     return losses
 
 

@@ -31,10 +31,9 @@ MAX_DRAWN = 100  # images in one drawing
 
 @EmotionDetectorUtils.new_graph()
 def classify(images):
-    """Run images [n, 48, 48, 1] in 0..1 through the newest checkpoint of --logs_dir, without dropout.
+    """Return what the newest checkpoint says of images [n, 48, 48, 1] in 0..1: float32 [n, 7].
 
-    Returns the probabilities float32 [n, 7] in the order of `EMOTIONS`. Raises a UserError
-    where there is no checkpoint, or it is damaged.
+    Raises a UserError where there is no checkpoint in --logs_dir, or it is damaged.
     """
     with tf.Session() as sess, EmotionDetector.checkpoint_stated():
         ckpt = EmotionDetector.found(tf.train.get_checkpoint_state(FLAGS.logs_dir), needed=True)

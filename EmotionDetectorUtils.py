@@ -125,10 +125,9 @@ def find_data(data_dir):
 def read_csv(path, needed, further=frozenset()):
     """Read faces as Kaggle writes them; the one place where their rows are checked.
 
-    The header's names may be in any case, with spaces around; `needed` and `further` are
-    those that must and may be there, in small letters. Returns labels uint8 [n] in 0..6,
-    pixels uint8 [n, 2304], and usages [n] in small letters, or None for an absent column.
-    A row without a value is dropped, and told; any other fault is a UserError.
+    `needed` and `further` are the columns that must and may be there, in small letters. Returns
+    labels uint8 [n] in 0..6 and usages [n], or None for those that are not there, and between
+    them pixels uint8 [n, 2304]. A row without a value is dropped, and told.
     """
     import pandas as pd  # here, as it takes a quarter of a second
 
@@ -302,9 +301,8 @@ def read_image(path, box=None):
 
 
 def open_picture(path, mode, size=None):
-    """Open a picture upright; the one place where image files are checked.
+    """Open a picture upright, a JPEG file no better than mode and size; image files are checked here.
 
-    A JPEG file is read no better than the given mode and size, for the sake of memory.
     Returns a picture of mode L, RGB, RGBA or F, in 0..255, and the file's (width, height).
     """
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # ours takes its place
@@ -380,7 +378,7 @@ def convert(source, data_dir):
             if rows:
                 file = both.enter_context(written_whole(path))
                 file.writelines(row.encode() for row in ("Emotion,Pixels\n", *rows))
-            print(f"{path}: {len(rows)} faces")
+                print(f"{path}: {len(rows)} faces")
 
 
 def read_folders(source):
@@ -491,10 +489,7 @@ def draw_losses(training, validation, path):
 
 
 def draw_answers(answers, path, show):
-    """Draw a row for each image: the photograph, what the network saw, a bar per emotion.
-
-    An answer is the file's name, the box, the image [48, 48, 1], the probabilities [7].
-    """
+    """Draw answers, each a file's name, its box, image [48, 48, 1] and probabilities [7]."""
     plt = load_pyplot(show)
     columns = 1 if len(answers) <= 4 else 2
     rows = -(-len(answers) // columns)
@@ -549,10 +544,9 @@ def start(tensorflow=True):
 
 
 def load_tensorflow():
-    """Import TensorFlow in half the time, and in silence unless that fails.
+    """Import TensorFlow in half the time, without Keras, and in silence unless that fails.
 
-    It needs no Keras here, and no search for garbage in what stays. What a user has set
-    stands; with TF_CPP_MIN_LOG_LEVEL=0 everything is shown.
+    What a user has set in the environment stands; TF_CPP_MIN_LOG_LEVEL=0 shows everything.
     """
     settings = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "1",
                 "TF_FORCE_GPU_ALLOW_GROWTH": "true", "TF_USE_LEGACY_KERAS": "1"}
@@ -611,7 +605,7 @@ def run(main, *faults, takes_files=False):
 def reason(error):
     """Say in a line why something failed."""
     while hasattr(error, "node_def") and hasattr(error.__context__, "node_def"):
-        error = error.__context__  # TensorFlow's first error, without the graph around it
+        error = error.__context__  # TensorFlow's first one, without the graph around it
     if isinstance(error, OSError) and error.strerror:
         name = os.path.abspath(error.filename) if error.filename else "Standard output"
         return f"{name}: {error.strerror}"
