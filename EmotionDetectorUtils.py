@@ -383,24 +383,26 @@ def convert(source, data_dir):
 
 def read_folders(source):
     """Read pictures by emotion: yield label, pixels uint8 [2304], and "training" or "test"."""
-    stems = ("ang", "disg", "fear", "happ", "sad", "surp", "neutral")  # angry, fearful, sadness
+    variants = (("angry",), ("disgusted",), ("fearful", "afraid", "scared"), ("happiness", "joy"),
+                ("sadness",), ("surprised",), ())
     for folder, _, names in sorted(os.walk(source)):
         above, name = os.path.split(os.path.relpath(folder, source).lower())
-        labels = [label for label, stem in enumerate(stems) if name.startswith((stem, str(label)))]
-        if not names or (above and not above.startswith(("train", "test", "val"))):
-            continue
-        if not labels:
-            notice(f"{folder} is left out: its name is none of {', '.join(EMOTIONS)}.")
+        usage = ("training" if not above or above.startswith("train") else
+                 "test" if above.startswith(("test", "val", "public", "private")) else None)
+        labels = [label for label, emotion in enumerate(EMOTIONS)
+                  if name in (emotion, str(label), *variants[label])]
+        if not usage or not labels:
+            if name != "." and any(not name.startswith(".") for name in names):
+                notice(f"{folder} is left out: expected {', '.join(EMOTIONS)}, directly or under "
+                       "train or test.")
             continue
         count = 0
-        for path in find_pictures([folder]):
+        for path in filter(os.path.isfile, find_pictures([folder])):
             try:
-                pixels = np.rint(read_image(path) * 255).astype(np.uint8).ravel()
+                yield labels[0], np.rint(read_image(path) * 255).astype(np.uint8).ravel(), usage
+                count += 1
             except UserError as error:
                 notice(f"Left out: {error}")
-            else:
-                yield labels[0], pixels, "test" if above.startswith(("test", "val")) else "training"
-                count += 1
         print(f"{folder}: {count} faces, {EMOTIONS[labels[0]]}")
 
 
