@@ -111,15 +111,13 @@ def find_data(data_dir):
     holds, beside = (  # but for hidden files, such as .DS_Store
         sorted(map(os.path.basename, glob.glob(os.path.join(glob.escape(folder), "*"))))
         for folder in (data_dir, os.path.join(scripts, DATA_DIR)))
-    if not holds and data_dir == DATA_DIR and (
+    if not holds and not beside and data_dir == DATA_DIR and (
             "data_dir" not in FLAGS or FLAGS["data_dir"].using_default_value):
-        if not beside:
-            return None
-        raise UserError(f"{os.path.abspath(data_dir)} holds no data, but {scripts}/{DATA_DIR} does: "
-                        f"start in {scripts}, or name it with --data_dir.")
-    raise UserError(f"{path} is missing; its folder holds {', '.join(holds[:5]) or 'nothing'}. Unpack "
-                    "what is zipped; make it of fer2013.csv, or of folders of pictures, with "
-                    f"EmotionDetectorUtils.py --convert. {GET_DATA}")
+        return None
+    raise UserError(f"{path} is missing: its folder holds {', '.join(holds[:5]) or 'nothing'}, and "
+                    f"{scripts}/{DATA_DIR} {', '.join(beside[:5]) or 'nothing'}. Name the right one "
+                    "with --data_dir; unpack what is zipped; make it of fer2013.csv, or of folders of "
+                    f"pictures, with EmotionDetectorUtils.py --convert. {GET_DATA}")
 
 
 def read_csv(path, needed, further=frozenset()):
@@ -165,7 +163,7 @@ def read_csv(path, needed, further=frozenset()):
 def parse(name, cell):
     """Turn a cell of Emotion or Pixels into bytes, one a number; or raise a ValueError."""
     size, highest, expected = {
-        "emotion": (1, NUM_LABELS - 1, "a whole number from 0 (anger) to 6 (neutral)"),
+        "emotion": (1, NUM_LABELS - 1, "a label from 0 (anger) to 6 (neutral)"),
         "pixels": (IMAGE_SIZE * IMAGE_SIZE, 255, "48x48 = 2304 whole numbers from 0 to 255")}[name]
     with contextlib.suppress(ValueError, DeprecationWarning):
         values = np.fromstring(cell, np.int64, sep=" ")
@@ -324,8 +322,8 @@ def open_picture(path, mode, size=None):
         Image.MAX_IMAGE_PIXELS = limit
     if picture.mode.startswith("I"):  # 16 bits: 257 * 255 = 65535
         picture = picture.convert("F").point(lambda value: value / 257)
-    mode = ("RGBA" if picture.has_transparency_data else
-            picture.mode if picture.mode in ("L", "F") else "L" if picture.mode == "1" else "RGB")
+    mode = {"1": "L", "L": "L", "F": "F"}.get(picture.mode, "RGB")
+    mode = "RGBA" if picture.has_transparency_data else mode
     return picture if picture.mode == mode else picture.convert(mode), (width, height)
 
 
@@ -349,8 +347,8 @@ def find_pictures(words):
     for word in words:
         pattern = os.path.join(glob.escape(word), "*") if os.path.isdir(word) else word
         found = [] if os.path.isfile(word) else sorted(glob.glob(pattern))
-        paths += [path for path in found if os.path.splitext(path)[1].lower() in
-                  Image.registered_extensions()] or [word]
+        paths += [path for path in found if Image.registered_extensions().get(
+            os.path.splitext(path)[1].lower()) in Image.OPEN] or [word]
     return paths
 
 
@@ -461,8 +459,8 @@ def report(probabilities, labels, path):
     """Print, and draw into a file, what n faces are taken for: probabilities [n, 7], labels [n]."""
     import pandas as pd
 
-    counts = np.zeros((NUM_LABELS, NUM_LABELS), int)  # a row for the truth, a column for the answer
-    np.add.at(counts, (labels, probabilities.argmax(axis=1)), 1)
+    counts, *_ = np.histogram2d(labels, probabilities.argmax(axis=1), range(NUM_LABELS + 1))
+    counts = counts.astype(int)  # a row for the truth, a column for the answer
     table = {"faces": counts.sum(axis=1), "found": counts.diagonal()} | dict(zip(EMOTIONS, counts.T))
     print("Faces of each emotion, how many were found, and what they were taken for:")
     print(pd.DataFrame(table, EMOTIONS).to_string())

@@ -61,7 +61,7 @@ class ClassifyTest(helpers.TestCase):
 
     def test_a_pattern_and_a_folder(self):
         os.mkdir("album")
-        for name in ("b.JPG", "a.png", "Thumbs.db", "c [1].png"):
+        for name in ("b.JPG", "a.png", "Thumbs.db", "d.pdf", "c [1].png"):
             shutil.copy(self.names[0], f"album/{name}")
         for words, expected in ((["face0[0-2].png"], self.names[:3]),
                                 (["album/*.png"], ["album/a.png", "album/c [1].png"]),

@@ -163,7 +163,7 @@ class PracticeFacesTest(helpers.TestCase):
         open(f"EmotionDetector/{name}", "w").close()
         path = re.escape(os.path.abspath("EmotionDetector/train.csv"))
         self.assert_stated(helpers.run_script(EmotionDetector, "--logs_dir=logs"),
-                           f"^Error: {path} is missing; its folder holds {name.split('/')[0]}.*--convert")
+                           f"^Error: {path} is missing: its folder holds {name.split('/')[0]}.*--convert")
 
     @helpers.parameterized.parameters("EmotionDetector/", "EmotionDetector", "elsewhere")
     def test_a_named_folder_never_falls_back(self, folder):
@@ -180,7 +180,8 @@ class PracticeFacesTest(helpers.TestCase):
             os.path.abspath("scripts/EmotionDetectorUtils.py"), "--figure=first.png", cwd="elsewhere"))
         here, beside = (re.escape(os.path.abspath(folder)) for folder in (
             "elsewhere/EmotionDetector", "scripts/EmotionDetector"))
-        self.assert_stated(result, f"^Error: {here} holds no data, but {beside}/ does: .*--data_dir")
+        self.assert_stated(result, f"^Error: {here}/train.csv is missing: its folder holds nothing, and "
+                           f"{beside}/ test.csv, train.csv. .*--data_dir")
 
 
 class ConvertTest(helpers.TestCase):
