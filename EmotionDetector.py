@@ -281,8 +281,8 @@ def checkpoint_stated():
             trained_on(path)
             if os.path.exists(path + ".meta") or not reader.has_tensor("W_conv1"):
                 fault = "is of another network, or of another program"
-        raise UserError(f"{os.path.abspath(path)} {fault} ({reason(error)}): bring it back from a copy, "
-                        "or name another folder with --logs_dir.") from error
+        raise UserError(f"{os.path.abspath(path)} {fault} ({reason(error)}): name another folder "
+                        "with --logs_dir, or bring it back from a copy.") from error
 
 
 def trained_on(path):
