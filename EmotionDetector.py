@@ -359,7 +359,7 @@ def check_and_export(sess, saver, step, loss_and_summary, feed_dict):
 
 def recorded_losses():
     """Read training and validation losses, {step: loss}, of all runs in --logs_dir."""
-    losses = {}, {}
+    losses, early = ({}, {}), {}
     for path in sorted(glob.glob(os.path.join(glob.escape(FLAGS.logs_dir), "events.out.tfevents.*"))):
         try:
             for event in tf.train.summary_iterator(path):
@@ -369,7 +369,9 @@ def recorded_losses():
                 if "Validation_loss" in values:
                     losses[1][event.step] = values["Validation_loss"]
         except tf.errors.OpError as error:
-            notice(f"{os.path.abspath(path)} ends early, as a killed run leaves it ({reason(error)}).")
+            early[os.path.basename(path)] = reason(error)
+    if early:
+        notice(f"Curves in {os.path.abspath(FLAGS.logs_dir)} end early, as a killed run leaves them: {early}.")
     return losses
 
 
