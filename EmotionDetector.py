@@ -359,7 +359,7 @@ def check_and_export(sess, saver, step, loss_and_summary, feed_dict):
 
 def recorded_losses():
     """Read training and validation losses, {step: loss}, of all runs in --logs_dir."""
-    losses, early = ({}, {}), {}
+    losses, early = ({}, {}), []
     for path in sorted(glob.glob(os.path.join(glob.escape(FLAGS.logs_dir), "events.out.tfevents.*"))):
         try:
             for event in tf.train.summary_iterator(path):
@@ -368,10 +368,11 @@ def recorded_losses():
                     losses[0][event.step] = values["Entropy"] + REGULARIZATION * values["Reg_loss"]
                 if "Validation_loss" in values:
                     losses[1][event.step] = values["Validation_loss"]
-        except tf.errors.OpError as error:
-            early[os.path.basename(path)] = reason(error)
+        except tf.errors.OpError:
+            early.append(os.path.basename(path))
     if early:
-        notice(f"Curves in {os.path.abspath(FLAGS.logs_dir)} end early, as a killed run leaves them: {early}.")
+        notice(f"In {os.path.abspath(FLAGS.logs_dir)} curves end early, as a killed run leaves them: "
+               f"{', '.join(early)}.")
     return losses
 
 

@@ -144,7 +144,7 @@ class TrainingTest(helpers.TestCase):
         whole, = glob.glob("logs/*")
         shutil.copy(whole, "logs/events.out.tfevents.1")
         os.truncate("logs/events.out.tfevents.1", os.path.getsize(whole) - 5)
-        self.assert_stated(helpers.train("--max_iterations=1"), "Curves in .*/logs end early, .*events.out.tfevents.1'", 0)
+        self.assert_stated(helpers.train("--max_iterations=1"), r"In .*/logs curves end early, .*: events.out.tfevents.1\.$", 0)
         self.assertTrue(os.path.exists("logs/loss.png"))
 
 
