@@ -560,7 +560,7 @@ def load_tensorflow():
             os.dup2(said.fileno(), 2)
         try:
             import tensorflow.compat.v1  # noqa: F401
-        except ImportError as error:
+        except Exception as error:  # an ImportError, or what a library of another age raises
             said.seek(0)
             os.write(stderr, said.read())
             sys.exit(f"Error: TensorFlow cannot be loaded ({error}): pip install -r requirements.txt")
