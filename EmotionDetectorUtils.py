@@ -563,7 +563,8 @@ def load_tensorflow():
         except Exception as error:  # an ImportError, or what a library of another age raises
             said.seek(0)
             os.write(stderr, said.read())
-            sys.exit(f"Error: TensorFlow cannot be loaded ({error}): pip install -r requirements.txt")
+            raise SystemExit(f"Error: TensorFlow cannot be loaded ({error}): "
+                             "pip install -r requirements.txt") from error
         finally:
             faulthandler.disable()
             os.dup2(stderr, 2)
