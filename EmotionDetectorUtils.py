@@ -305,8 +305,8 @@ def open_picture(path, mode, size=None):
     """
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # ours takes its place
     try:
-        with warnings.catch_warnings(), Image.open(path) as picture:
-            warnings.simplefilter("ignore")  # of odd metadata, as long as there is a picture
+        # No word of odd metadata, as long as there is a picture
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as picture:
             width, height = picture.size
             if width * height > MAX_PIXELS:
                 raise ValueError(f"it is too large: {width} x {height} pixels; shrink it")
