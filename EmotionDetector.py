@@ -8,8 +8,11 @@ emotions from 48x48 grey faces:
 Without the book's data it practises on faces that it draws, and finds the emotion of
 99.0 % of the validation faces after 1,001 iterations. What the page has not is marked.
 """
-if __name__ == "__main__":  # Not in the book: TensorFlow loads fast, and in silence
-    import EmotionDetectorUtils
+# Not in the book: what stands after main needs these; TensorFlow loads fast, and in silence
+import contextlib, glob, ntpath, re, threading  # noqa: I001
+import EmotionDetectorUtils
+from EmotionDetectorUtils import UserError, notice, reason
+if __name__ == "__main__":
     EmotionDetectorUtils.start()
 
 import tensorflow.compat.v1 as tf  # noqa: I001
@@ -17,9 +20,6 @@ import numpy as np
 import os, sys, inspect  # noqa: F401
 from datetime import datetime
 import EmotionDetectorUtils
-
-import contextlib, glob, ntpath, re, threading  # Not in the book: for what stands after main
-from EmotionDetectorUtils import UserError, notice, reason
 
 FLAGS = tf.flags.FLAGS
 tf.flags.DEFINE_string("data_dir", "EmotionDetector/", "Path to data files")
@@ -34,11 +34,6 @@ REGULARIZATION = 1e-2
 IMAGE_SIZE = 48
 NUM_LABELS = 7
 VALIDATION_PERCENT = 0.1
-
-# Not in the book: a wrong mode is an error, and the length of a run a flag.
-tf.flags.register_validator("mode", lambda mode: mode in ("train", "test"), "must be train or test")
-tf.flags.DEFINE_integer("max_iterations", MAX_ITERATIONS,
-                        "Training ends after this many iterations", lower_bound=1)
 
 
 def weight_variable(shape, stddev=0.02, name=None):
@@ -226,7 +221,12 @@ def get_next_batch(images, labels, step):
     return images[offset:offset + BATCH_SIZE], labels[offset:offset + BATCH_SIZE]
 
 
-# Not in the book: what `main` calls beside: answers, checkpoints, the training's beginning and end.
+# Not in the book: what `main` uses beside: flags, answers, checkpoints, the training's two ends.
+tf.flags.register_validator("mode", lambda mode: mode in ("train", "test"), "must be train or test")
+tf.flags.DEFINE_integer("max_iterations", MAX_ITERATIONS,
+                        "Training ends after this many iterations", lower_bound=1)
+
+
 def run_in_batches(sess, fetch, feed_dict):
     """Run a scalar, or a tensor of a row each, on n rows; return the mean over them, or the n rows."""
     rows = len(next(iter(feed_dict.values())))
