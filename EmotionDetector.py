@@ -5,15 +5,11 @@ emotions from 48x48 grey faces:
 
     python EmotionDetector.py --mode=train
 
-Without the book's data it practises on faces that it draws, and finds the emotion of
-99.0 % of the validation faces after 1,001 iterations. What the page has not is marked.
+Without the book's data it practises on faces that it draws, and recognizes the emotion of
+99.0 % of the validation faces after 1,001 iterations. Additions are marked "Not in the book".
 """
-# Not in the book: what stands after main needs these; TensorFlow loads fast, and in silence
-import contextlib, glob, ntpath, re, threading  # noqa: I001
-import EmotionDetectorUtils
-from EmotionDetectorUtils import UserError, notice, reason
-if __name__ == "__main__":
-    EmotionDetectorUtils.start()
+import EmotionDetectorUtils  # noqa: I001  # Not in the book, as the next line: TensorFlow loads silently
+if __name__ == "__main__": EmotionDetectorUtils.prepare_script()
 
 import tensorflow.compat.v1 as tf  # noqa: I001
 import numpy as np
@@ -142,8 +138,7 @@ def main(argv=None):
     input_labels = tf.placeholder(tf.float32, [None, NUM_LABELS])
     global_step = tf.Variable(0, trainable=False)
     dropout_prob = tf.placeholder_with_default(1.0, [], name="dropout_prob")
-    # Not in the book: the model carries along what it is trained on
-    tf.constant(EmotionDetectorUtils.training_data(FLAGS.data_dir), name="training_data")
+    tf.constant(data_fingerprint(FLAGS.data_dir), name="training_data")  # Not in the book: its data
 
     pred = emotion_cnn(input_dataset, dropout_prob)
     output_pred = tf.nn.softmax(pred, name="output")
@@ -154,25 +149,26 @@ def main(argv=None):
     with tf.Session() as sess:
         sess.run(tf.global_variables_initializer())
         saver = tf.train.Saver()
-        with checkpoint_stated():  # Not in the book: whatever is wrong with it is one sentence
+        with checkpoint_errors():  # Not in the book: a fault of the checkpoint becomes one sentence
             ckpt = tf.train.get_checkpoint_state(FLAGS.logs_dir)
-            ckpt = found(ckpt, needed=FLAGS.mode == "test")  # Not in the book: where it lies today
+            ckpt = find_checkpoint(ckpt, needed=FLAGS.mode == "test")  # Not in the book: its path here
+            check_training_data(ckpt)
             if ckpt and ckpt.model_checkpoint_path:
-                check_training_data(ckpt.model_checkpoint_path)  # Not in the book: other faces
                 saver.restore(sess, ckpt.model_checkpoint_path)
                 print("Model Restored!")
 
         # Not in the book: --mode=test trains nothing, and a resumed run goes on from its step
         if FLAGS.mode == "test":
-            return test(sess, loss_val, output_pred, {input_dataset: valid_images, input_labels: valid_labels},
-                        train_labels, test_images)
+            evaluate(sess, loss_val, input_labels, train_labels, valid_images, valid_labels, test_images)
+            return
         start = sess.run(global_step)
         if start >= FLAGS.max_iterations:
-            return print(f"The model is trained: {start} iterations are done. "
-                         f"--max_iterations={start + 100} would train it further.")
+            print(f"The model is trained: {start} iterations are done. "
+                  f"--max_iterations={start + 100} would train it further.")
+            return
 
-        with training() as signals:  # Not in the book: a signal waits until the step is saved
-            summary_writer = tf.summary.FileWriter(FLAGS.logs_dir, sess.graph)
+        summary_writer = tf.summary.FileWriter(FLAGS.logs_dir, sess.graph)
+        with interruptible(summary_writer) as signals:  # Not in the book: a signal waits for the step
             for step in range(start, FLAGS.max_iterations):
                 batch_image, batch_label = get_next_batch(train_images, train_labels, step)
                 feed_dict = {input_dataset: batch_image, input_labels: batch_label}
@@ -183,28 +179,19 @@ def main(argv=None):
                     summary_writer.add_summary(summary_str, global_step=step)
                     print("Training Loss: %f" % train_loss)  # noqa: UP031
 
-                if step % 100 == 0:
+                last = bool(signals) or step == FLAGS.max_iterations - 1  # Not in the book: saved as well
+                if step % 100 == 0 or last:
                     valid_loss = run_in_batches(sess, loss_val, feed_dict={input_dataset: valid_images,
                                                                            input_labels: valid_labels})
                     print("%s Validation Loss: %f" % (datetime.now(), valid_loss))  # noqa: UP031
-                    # Not in the book: the validation curve
-                    summary_writer.add_summary(tf.Summary(value=[tf.Summary.Value(
-                        tag="Validation_loss", simple_value=valid_loss)]), global_step=step)
-
-                # Not in the book: the last step is saved as well, and the one that a signal ends
-                last = bool(signals) or step == FLAGS.max_iterations - 1
-                if step % 100 == 0 or last:
-                    check_and_export(sess, saver, step, [loss_val, summary_op], feed_dict)
+                    before_saving(saver, summary_writer, valid_loss, step)  # Not in the book: the graph, the curve
                     saver.save(sess, os.path.join(FLAGS.logs_dir, 'model.ckpt'), global_step=step)
                 if last:
                     break
 
-            summary_writer.close()  # Not in the book, from here on
-            if signals:
-                notice(f"Step {step} is saved: the same command goes on from there.")
-        answers = run_in_batches(sess, output_pred, feed_dict={input_dataset: valid_images})
+        answers = run_in_batches(sess, output_pred, {"input:0": valid_images})  # Not in the book: accuracy
         print_accuracy(answers, valid_labels, train_labels)
-        EmotionDetectorUtils.draw_losses(*recorded_losses(), os.path.join(FLAGS.logs_dir, "loss.png"))
+        draw_losses(*recorded_losses(), os.path.join(FLAGS.logs_dir, "loss.png"))
 
 
 # Used in the chapter's listings, and not printed.
@@ -221,72 +208,91 @@ def get_next_batch(images, labels, step):
     return images[offset:offset + BATCH_SIZE], labels[offset:offset + BATCH_SIZE]
 
 
-# Not in the book: what `main` uses beside: flags, answers, checkpoints, the training's two ends.
+# Not in the book, from here on: what `main` calls beside, in its order, with its imports and flags.
+import contextlib, glob, ntpath, re, signal, threading  # noqa: I001
+from EmotionDetectorUtils import (EMOTIONS, PRACTICE_FACES, UserError, data_fingerprint, first_cause,
+                                  load_library, load_pyplot, save_figure, warn)
+
 tf.flags.register_validator("mode", lambda mode: mode in ("train", "test"), "must be train or test")
 tf.flags.DEFINE_integer("max_iterations", MAX_ITERATIONS,
                         "Training ends after this many iterations", lower_bound=1)
 
 
-def run_in_batches(sess, fetch, feed_dict):
-    """Run a scalar, or a tensor of a row each, on n rows; return the mean over them, or the n rows."""
-    rows = len(next(iter(feed_dict.values())))
-    sizes = [min(BATCH_SIZE, rows - start) for start in range(0, rows, BATCH_SIZE)]
-    results = [sess.run(fetch, feed_dict={key: array[BATCH_SIZE * number:][:size]
-                                          for key, array in feed_dict.items()})
-               for number, size in enumerate(sizes)]
-    return np.concatenate(results) if np.ndim(results[0]) else np.average(results, weights=sizes)
-
-
-def print_accuracy(answers, labels, train_labels):
-    """Print how many of n faces, both [n, 7], are told right, and how many one constant answer gets."""
-    truth, usual = labels.argmax(axis=1), train_labels.sum(axis=0).argmax()
-    print(f"Validation Accuracy: {np.mean(answers.argmax(axis=1) == truth):f}")
-    print(f"Always answering {EmotionDetectorUtils.EMOTIONS[usual]}: {np.mean(truth == usual):f}")
-
-
-def test(sess, loss_val, output_pred, feed_dict, train_labels, test_images):
-    """Judge the model for --mode=test; the feed is of the validation set, images and labels."""
-    (input_dataset, valid_images), (_, valid_labels) = feed_dict.items()
-    print(f"Validation Loss: {run_in_batches(sess, loss_val, feed_dict):f}")
-    valid_answers = run_in_batches(sess, output_pred, {input_dataset: valid_images})
-    print_accuracy(valid_answers, valid_labels, train_labels)
-    if len(test_images):
-        answers = run_in_batches(sess, output_pred, {input_dataset: test_images})
-        EmotionDetectorUtils.write_answers(os.path.join(FLAGS.logs_dir, "predictions.csv"), {
-            "Id": range(1, len(answers) + 1), "Emotion": answers.argmax(axis=1)}, answers)
-    else:
-        notice("No test set: predictions.csv is not written.")
-    picture = os.path.join(FLAGS.logs_dir, "confusion_matrix")
-    EmotionDetectorUtils.report(valid_answers, valid_labels.argmax(axis=1), picture + ".png")
-    test_labels, _ = EmotionDetectorUtils.read_test_set(FLAGS.data_dir)
-    if test_labels is not None:
-        print(f"Test Accuracy: {np.mean(answers.argmax(axis=1) == test_labels):f}")
-        EmotionDetectorUtils.report(answers, test_labels, picture + "_test.png")
-
-
 @contextlib.contextmanager
-def checkpoint_stated():
-    """State whatever TensorFlow stumbles over in a checkpoint: it raises eight types for that."""
+def checkpoint_errors():
+    """Turn what TensorFlow raises for a bad checkpoint into a UserError, but for a lack of memory."""
     try:
         yield
-    except UserError:
+    except (UserError, OSError, MemoryError, tf.errors.ResourceExhaustedError):
         raise
-    except Exception as error:
-        path, fault = os.path.join(FLAGS.logs_dir, "checkpoint"), "is damaged"
-        with contextlib.suppress(Exception):  # What can be read to its end is not damaged
-            path = found(tf.train.get_checkpoint_state(FLAGS.logs_dir)).model_checkpoint_path
-            reader = tf.train.load_checkpoint(path)
-            for name in reader.get_variable_to_shape_map():
-                reader.get_tensor(name)
-            trained_on(path)
-            if os.path.exists(path + ".meta") or not reader.has_tensor("W_conv1"):
-                fault = "is of another network, or of another program"
-        raise UserError(f"{os.path.abspath(path)} {fault} ({reason(error)}): name another folder "
-                        "with --logs_dir, or bring it back from a copy.") from error
+    except Exception as error:  # eight types
+        raise UserError(f"The model in {os.path.abspath(FLAGS.logs_dir)} cannot be restored "
+                        f"({first_cause(error)}): name another folder with --logs_dir, or bring it back "
+                        "from a copy.") from error
 
 
-def trained_on(path):
-    """Return the `training_data` that a checkpoint's graph holds; None in the book's own."""
+def find_checkpoint(ckpt, needed=False):
+    """Return a `CheckpointState`, or None, corrected to what lies in --logs_dir on this machine.
+
+    `checkpoint` names a model by the path at which it was saved, perhaps on another machine;
+    where that file is lost, the highest number counts. Raises a UserError where a model lacks
+    a part, and where one is needed and none is there.
+    """
+    folder = os.path.abspath(FLAGS.logs_dir)
+    if set(FLAGS.logs_dir) & set("*?[\\") - {os.sep}:
+        raise UserError(f"--logs_dir={FLAGS.logs_dir}: TensorFlow takes *, ?, [ and \\ for a pattern, "
+                        "name another.")
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    pattern = r"(model\.ckpt(?:-(\d+))?)(\.meta|\.index|\.data-\d+-of-\d+)?"
+    if os.path.isfile(folder) or not os.path.isdir(folder) and re.fullmatch(
+            f"checkpoint|{pattern}", os.path.basename(folder)):
+        raise UserError(f"{folder} is no folder: name the one that the model lies in, perhaps "
+                        f"{os.path.dirname(folder)}, with --logs_dir.")
+    parts = sorted((int(number or -1), model, ending) for model, number, ending in (
+        match.groups("") for match in (re.fullmatch(pattern, name) for name in names) if match))
+    whole = [model for _, model, _ in parts
+             if tf.train.checkpoint_exists(os.path.join(FLAGS.logs_dir, model))]
+    model = ntpath.basename(ckpt.model_checkpoint_path) if ckpt else whole[-1] if whole else None
+    # A .meta alone is what a kill at the first save leaves: training begins anew
+    if not model and ("checkpoint" in names or any(needed or ending != ".meta" for _, _, ending in parts)):
+        model = parts[-1][1] if parts else "model.ckpt-N"
+    if model:
+        path = os.path.join(FLAGS.logs_dir, model)
+        if not tf.train.checkpoint_exists(path):
+            raise UserError(f"{folder}/{model}.index is missing: bring it back from a copy, or name another "
+                            "folder with --logs_dir.")
+        ckpt = ckpt or tf.train.generate_checkpoint_state_proto(folder, path)
+        ckpt.model_checkpoint_path = path
+        return ckpt
+    if needed:
+        raise UserError(f"{folder} holds no model: train one first, with python EmotionDetector.py "
+                        "--mode=train.")
+    os.makedirs(folder, exist_ok=True)
+    return None
+
+
+def check_training_data(ckpt):
+    """Raise a UserError where a model would be trained on with other data; where it is tested, warn.
+
+    A model that does not say what it was trained on, as the book's own, needs data that is named.
+    """
+    if not ckpt:
+        return
+    path, data = os.path.abspath(ckpt.model_checkpoint_path), data_fingerprint(FLAGS.data_dir)
+    trained_on = read_fingerprint(path)
+    if trained_on is None and data == PRACTICE_FACES:
+        raise UserError(f"{path} does not say what it was trained on, and drawn faces it was hardly: name "
+                        "its data with --data_dir.")
+    if trained_on in (None, data):
+        return
+    if FLAGS.mode == "train":
+        raise UserError(f"{path} was trained on other data: name another folder with --logs_dir, or the "
+                        "same data with --data_dir.")
+    warn(f"{path} was trained on other data than it is tested on.")
+
+
+def read_fingerprint(path):
+    """Return the `training_data` in a checkpoint's graph; None in the book's own, and without a .meta."""
     if not os.path.exists(path + ".meta"):
         return None
     with open(path + ".meta", "rb") as file:
@@ -297,84 +303,129 @@ def trained_on(path):
                  if node.name == "training_data"), None)
 
 
-def check_training_data(path):
-    """Refuse to train a model on with other faces than before; a test with others is told."""
-    if trained_on(path) in (None, EmotionDetectorUtils.training_data(FLAGS.data_dir)):
-        return
-    if FLAGS.mode == "train":
-        raise UserError(f"{os.path.abspath(path)} was trained on other data: name another folder with "
-                        "--logs_dir, or the same data with --data_dir.")
-    notice(f"{os.path.abspath(path)} was trained on other data than it is tested on.")
+def evaluate(sess, loss_val, input_labels, train_labels, valid_images, valid_labels, test_images):
+    """Judge a restored model for --mode=test: print loss, accuracies, tables; write predictions.csv."""
+    valid_loss = run_in_batches(sess, loss_val, {"input:0": valid_images, input_labels: valid_labels})
+    print(f"Validation Loss: {valid_loss:f}")
+    valid_answers = run_in_batches(sess, "output:0", {"input:0": valid_images})
+    print_accuracy(valid_answers, valid_labels, train_labels)
+    if len(test_images):
+        answers = run_in_batches(sess, "output:0", {"input:0": test_images})
+        EmotionDetectorUtils.write_answers(os.path.join(FLAGS.logs_dir, "predictions.csv"), {
+            "Id": range(1, len(answers) + 1), "Emotion": answers.argmax(axis=1)}, answers)
+    else:
+        warn("No test set: predictions.csv is not written.")
+    picture = os.path.join(FLAGS.logs_dir, "confusion_matrix")
+    report_confusion(valid_answers, valid_labels.argmax(axis=1), picture + ".png")
+    test_labels, _ = EmotionDetectorUtils.read_test_set(FLAGS.data_dir)
+    if test_labels is not None:
+        print(f"Test Accuracy: {np.mean(answers.argmax(axis=1) == test_labels):f}")
+        report_confusion(answers, test_labels, picture + "_test.png")
 
 
-def found(ckpt, needed=False):
-    """Correct a `CheckpointState`, or None, to what lies in --logs_dir today.
+def run_in_batches(sess, fetch, feed_dict):
+    """Run a tensor on n rows, BATCH_SIZE at a time; return its n rows, or the mean of a scalar."""
+    rows = len(next(iter(feed_dict.values())))
+    starts = range(0, rows, BATCH_SIZE)
+    results = [sess.run(fetch, feed_dict={key: array[start:start + BATCH_SIZE]
+                                          for key, array in feed_dict.items()}) for start in starts]
+    if np.ndim(results[0]):
+        return np.concatenate(results)
+    return np.average(results, weights=[min(BATCH_SIZE, rows - start) for start in starts])
 
-    `checkpoint` names a model by the path at which it was saved, perhaps on another
-    machine. Where that file is lost, the highest number counts.
-    """
-    folder = FLAGS.logs_dir
-    if set(folder) & set("*?[\\") - {os.sep}:
-        raise UserError(f"--logs_dir={folder}: TensorFlow takes *, ?, [ and \\ for a pattern, name another.")
-    names = os.listdir(folder) if os.path.isdir(folder) else []
-    steps = [int(name[11:].removesuffix(".index")) for name in names
-             if re.fullmatch(r"model\.ckpt-\d+(\.index)?", name)]
-    if not ckpt and not steps:
-        if "checkpoint" in names:
-            raise ValueError("it names no model")
-        if needed:
-            raise UserError(f"{os.path.abspath(folder)} holds no model: train one first, with "
-                            "python EmotionDetector.py --mode=train.")
-        return None
-    ckpt = ckpt or tf.train.generate_checkpoint_state_proto(folder, f"model.ckpt-{max(steps)}")
-    ckpt.model_checkpoint_path = os.path.join(folder, ntpath.basename(ckpt.model_checkpoint_path))
-    return ckpt
+
+def print_accuracy(answers, labels, train_labels):
+    """Print the accuracy of answers to labels, both [n, 7], and that of always answering the same."""
+    truth, usual = labels.argmax(axis=1), train_labels.sum(axis=0).argmax()
+    print(f"Validation Accuracy: {np.mean(answers.argmax(axis=1) == truth):f}")
+    print(f"Always answering {EMOTIONS[usual]}: {np.mean(truth == usual):f}")
+
+
+def report_confusion(probabilities, labels, path):
+    """Print and draw the confusion matrix of probabilities [n, 7] and labels [n] in 0..6."""
+    counts, *_ = np.histogram2d(labels, probabilities.argmax(axis=1), range(NUM_LABELS + 1))
+    counts = counts.astype(int)  # a row for the truth, a column for the answer
+    table = {"faces": counts.sum(axis=1), "correct": counts.diagonal(), **dict(zip(EMOTIONS, counts.T))}
+    print("Faces of each emotion, how many were recognized, and what they were predicted as:")
+    print(load_library("pandas").DataFrame(table, EMOTIONS).to_string())
+
+    figure = load_pyplot(show=False).Figure(figsize=(7, 6), layout="tight")
+    axes = figure.subplots()
+    axes.imshow(counts, cmap="Blues")
+    for row, column in np.ndindex(counts.shape):
+        axes.text(column, row, counts[row, column], ha="center", va="center",
+                  color="white" if 2 * counts[row, column] > counts.max() else "black")
+    axes.set_xticks(range(NUM_LABELS), EMOTIONS, rotation=45)
+    axes.set_yticks(range(NUM_LABELS), EMOTIONS)
+    axes.set(xlabel="predicted", ylabel="emotion of the face")
+    save_figure(figure, path)
 
 
 @contextlib.contextmanager
-def training():
-    """Prepare --logs_dir, put signals off, and state what stops the training in the block."""
-    os.makedirs(FLAGS.logs_dir, exist_ok=True)
-    for part in glob.glob(os.path.join(glob.escape(FLAGS.logs_dir), "*.tempstate*")):
-        os.remove(part)  # a killed run's, up to 28 MB
-    hook, threading.excepthook = threading.excepthook, lambda _: None  # of the curves' thread
+def interruptible(summary_writer):
+    """Let signals wait for the end of the block, which is given the list of those that came.
+
+    Closes the curves whatever ends the block; raises a UserError for an error of TensorFlow.
+    """
+    signals, handlers, hook = [], {}, threading.excepthook
+    threading.excepthook = lambda _: None  # the curves' thread may fail; saver.save tells of a full disk
+    if threading.current_thread() is threading.main_thread():  # no other can set handlers
+        handlers = {number: signal.signal(number, lambda number, _frame: signals.append(number))
+                    for number in EmotionDetectorUtils.termination_signals()}
     try:
-        with EmotionDetectorUtils.held_signals() as signals:
-            yield signals
+        yield signals
+        if signals:
+            step = tf.train.latest_checkpoint(FLAGS.logs_dir).rpartition("-")[2]
+            warn(f"Step {step} is saved: the same command goes on from there.")
     except (tf.errors.OpError, RuntimeError) as error:
-        raise UserError(f"Training has stopped: {reason(error)}. What was saved before stays in "
+        raise UserError(f"Training has stopped: {first_cause(error)}. What was saved before stays in "
                         f"{os.path.abspath(FLAGS.logs_dir)}.") from error
     finally:
+        with contextlib.suppress(tf.errors.OpError):  # on a full disk
+            summary_writer.close()
         threading.excepthook = hook
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number in signals:
+            signal.raise_signal(number)
 
 
-def check_and_export(sess, saver, step, loss_and_summary, feed_dict):
-    """Before a checkpoint: is it of numbers? And its graph, which a kill may then not leave out."""
-    # The summary, for which TensorFlow checks the weights, has just been run at a tenth step
-    train_loss, *_ = sess.run(loss_and_summary[:2 if step % 10 else 1], feed_dict=feed_dict)
-    if not np.isfinite(train_loss):
+def before_saving(saver, summary_writer, valid_loss, step):
+    """Add the validation loss to the curves; export the graph, which a kill may then not leave out.
+
+    Raises a RuntimeError if the loss is NaN or infinite.
+    """
+    if not np.isfinite(valid_loss):
         raise RuntimeError(f"the loss is no number any more after step {step}")
+    summary_writer.add_summary(tf.Summary(value=[tf.Summary.Value(
+        tag="Validation_loss", simple_value=valid_loss)]), global_step=step)
     saver.export_meta_graph(os.path.join(FLAGS.logs_dir, f"model.ckpt-{step}.meta"))
 
 
 def recorded_losses():
     """Read training and validation losses, {step: loss}, of all runs in --logs_dir."""
-    losses, early = ({}, {}), []
+    training, validation = {}, {}
     for path in sorted(glob.glob(os.path.join(glob.escape(FLAGS.logs_dir), "events.out.tfevents.*"))):
-        try:
+        with contextlib.suppress(tf.errors.OpError):  # a kill breaks a file off; it is read to there
             for event in tf.train.summary_iterator(path):
                 values = {value.tag: value.simple_value for value in event.summary.value}
                 if {"Entropy", "Reg_loss"} <= values.keys():
-                    losses[0][event.step] = values["Entropy"] + REGULARIZATION * values["Reg_loss"]
+                    training[event.step] = values["Entropy"] + REGULARIZATION * values["Reg_loss"]
                 if "Validation_loss" in values:
-                    losses[1][event.step] = values["Validation_loss"]
-        except tf.errors.OpError:
-            early.append(os.path.basename(path))
-    if early:
-        notice(f"In {os.path.abspath(FLAGS.logs_dir)} curves end early, as a killed run leaves them: "
-               f"{', '.join(early)}.")
-    return losses
+                    validation[event.step] = values["Validation_loss"]
+    return training, validation
+
+
+def draw_losses(training, validation, path):
+    """Draw the two losses, each a dictionary {step: loss}, into a file."""
+    figure = load_pyplot(show=False).Figure()
+    axes = figure.subplots()
+    axes.plot(training.keys(), training.values(), label="training")
+    axes.plot(validation.keys(), validation.values(), "o-", label="validation")
+    axes.set(xlabel="step", ylabel="loss", ylim=(0, None))
+    axes.legend()
+    save_figure(figure, path)
 
 
 if __name__ == "__main__":
-    EmotionDetectorUtils.run(main, tf.errors.OpError)
+    EmotionDetectorUtils.run_script(main, tf.errors.OpError)

@@ -1,32 +1,38 @@
-"""The data of the emotion detector: real faces, drawn ones, and one photograph.
+"""What the two other scripts stand on: the data, a photograph as the network sees it, running a script.
 
 The chapter uses this module and does not print it, but for its first listing, "look at
 the data", which is `main`:
 
     python EmotionDetectorUtils.py [--data_dir=EmotionDetector/]
 """
+import sys
+
+if sys.version_info < (3, 10):  # noqa: UP036
+    sys.exit(f"Error: Python 3.10 or newer is needed, and this is {sys.version.split()[0]}.")
+
+import collections
 import contextlib
 import faulthandler
 import gc
 import glob
 import hashlib
+import importlib
 import logging
 import os
+import re
 import signal
-import sys
-import tempfile
 import threading
 import warnings
 
 import numpy as np
 from absl import app, flags
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 FLAGS = flags.FLAGS
 EMOTIONS = ("anger", "disgust", "fear", "happy", "sad", "surprise", "neutral")
-# What the data is cut by; EmotionDetector.py has the same three, where the book has them
+# The data is cut by these; EmotionDetector.py has the same three, where the book has them
 IMAGE_SIZE = 48  # pixels, both ways
-NUM_LABELS = 7
+NUM_LABELS = len(EMOTIONS)
 VALIDATION_PERCENT = 0.1  # the share of train.csv that is kept for validation
 
 DATA_DIR = "EmotionDetector/"
@@ -35,15 +41,16 @@ GET_DATA = ("Get train.csv and test.csv from https://github.com/PacktPublishing/
             "TensorFlow-Second-Edition (Chapter04/Emotions/EmotionDetector), the book's repository, "
             "or from https://inclass.kaggle.com/c/facial-keypoints-detector/data.")
 MAX_PIXELS = 250_000_000  # of a photograph
+FILE_BACKENDS = ("agg", "cairo", "pdf", "pgf", "ps", "svg", "template")  # matplotlib's without a window
 INTERACTIVE = hasattr(sys, "ps1") or sys.flags.interactive  # a notebook, IPython, python -i
 
 
 class UserError(Exception):
-    """What the user can mend; its text is the one sentence that they see."""
+    """A fault that the user can mend; its text is the one sentence that they see."""
 
 
-def notice(sentence):
-    """Say on standard error what does not stop the program."""
+def warn(sentence):
+    """Print a sentence on standard error; the program goes on."""
     print(sentence, file=sys.stderr)
 
 
@@ -58,14 +65,16 @@ def read_data(data_dir):
     """
     path = find_data(data_dir)
     if path:
-        labels, pixels, usage = read_csv(path, {"emotion", "pixels"}, {"usage"})
+        labels, pixels, usages = read_csv(path, {"emotion", "pixels"})
     else:
-        notice(f"No train.csv in {os.path.abspath(data_dir)}: practising on drawn faces. A model "
-               f"trained on them knows nothing of photographs. {GET_DATA}")
-        (labels, pixels), usage = draw_faces(4178, seed=0), None
-    if usage is not None and not all(usage == "training"):  # fer2013.csv holds its test set, too
-        notice(f"{path}: rows left out because their Usage is not Training: {sum(usage != 'training')}.")
-        labels, pixels = labels[usage == "training"], pixels[usage == "training"]
+        warn(f"No train.csv in {os.path.abspath(data_dir)}: practising on drawn faces. A model "
+             f"trained on them knows nothing of photographs. {GET_DATA}")
+        (labels, pixels), usages = draw_faces(4178, seed=0), None
+    if usages is not None:  # fer2013.csv holds its test set, too
+        training = training_rows(path, usages)
+        if not all(training):
+            warn(f"{path}: rows left out because their Usage is not Training: {sum(~training)}.")
+        labels, pixels = labels[training], pixels[training]
     labels = np.eye(NUM_LABELS, dtype=np.float32)[labels]
     order = np.random.RandomState(0).permutation(len(labels))
     size = int(len(labels) * VALIDATION_PERCENT)
@@ -78,23 +87,26 @@ def read_data(data_dir):
 
 
 def read_test_set(data_dir):
-    """Return the test set's labels [n], None where `test.csv` has none, and pixels [n, 2304]."""
+    """Return the test set's labels [n], None unless each face has one, and its pixels [n, 2304]."""
     path = find_data(data_dir)
     if not path:
         return draw_faces(1312, seed=1)
     path = os.path.join(os.path.dirname(path), "test.csv")
     if not os.path.lexists(path):
         return None, np.empty((0, IMAGE_SIZE * IMAGE_SIZE), np.uint8)
-    return read_csv(path, {"pixels"}, {"emotion"})[:2]
+    return read_csv(path, {"pixels"})[:2]
 
 
-def training_data(data_dir):
-    """Name the faces that `read_data` gives by their content: a digest, or `PRACTICE_FACES`."""
+def data_fingerprint(data_dir):
+    """Return what tells the data of `read_data` from other data: a digest of train.csv, or `PRACTICE_FACES`."""
     path = find_data(data_dir)
     if not path:
         return PRACTICE_FACES
+    digest = hashlib.sha256()
     with open(path, "rb") as file:
-        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return f"sha256:{digest.hexdigest()}"
 
 
 def to_images(pixels):
@@ -107,6 +119,9 @@ def find_data(data_dir):
     path = os.path.join(os.path.abspath(data_dir), "train.csv")
     if os.path.exists(path):
         return path
+    if os.path.isfile(data_dir):
+        raise UserError(f"{os.path.abspath(data_dir)} is a file: name the folder that holds train.csv, "
+                        "with --data_dir.")
     scripts = os.path.dirname(os.path.abspath(__file__))
     holds, beside = (  # but for hidden files, such as .DS_Store
         sorted(map(os.path.basename, glob.glob(os.path.join(glob.escape(folder), "*"))))
@@ -120,59 +135,89 @@ def find_data(data_dir):
                     f"pictures, with EmotionDetectorUtils.py --convert. {GET_DATA}")
 
 
-def read_csv(path, needed, further=frozenset()):
+def training_rows(path, usages):
+    """Return which rows of a file are for training, bool [n], of its column Usage; or raise a UserError."""
+    training = np.char.startswith(np.char.lower(usages), "train")
+    if not any(training):
+        raise UserError(f"{path} holds no face to train on: its column Usage holds "
+                        f"{', '.join(sorted(set(usages))[:5])}, expected Training in some rows.")
+    return training
+
+
+def read_csv(path, needed):
     """Read faces as Kaggle writes them; the one place where their rows are checked.
 
-    `needed` and `further` are the columns that must and may be there, in small letters. Returns
-    labels uint8 [n] in 0..6 and usages [n], or None for those that are not there, and between
-    them pixels uint8 [n, 2304]. A row without a value is dropped, and told.
+    `needed` are the columns that must be there, of emotion, pixels and usage. Returns labels
+    uint8 [n] in 0..6, pixels uint8 [n, 2304], usages str [n]; None for a column that is not
+    there. A row that lacks a value is dropped, and counted on standard error. In a
+    test set, which needs no emotion, no row is dropped: the answers go by its number. There a
+    row without pixels is an error, and labels are None unless each row has one.
     """
-    import pandas as pd  # here, as it takes a quarter of a second
+    pd = load_library("pandas")
+    columns, kept, rows = {"emotion": [], "pixels": [], "usage": []}, [], 0
 
-    columns, rows, number = {"emotion": [], "pixels": [], "usage": []}, 0, None
+    def column(name):  # pandas calls a second Emotion "Emotion.1"
+        return re.sub(r"\.\d+$", "", name).strip().lower()
+
     try:
         with (open(path, "rb") as file, warnings.catch_warnings(), pd.read_csv(
                 file, chunksize=1000, dtype=str, skipinitialspace=True, index_col=False,
-                usecols=lambda name: name.strip().lower() in needed | further,
+                skip_blank_lines=False, usecols=lambda name: column(name) in columns,
                 encoding_errors="replace") as chunks):
             warnings.filterwarnings("error", "string or file could not", DeprecationWarning)
             for chunk in chunks:
-                chunk.columns = [name.strip().lower() for name in chunk]
-                for name in needed - set(chunk):
-                    raise ValueError(f"it has no column {name.title()}")
-                rows += len(chunk)
-                for name, cells in chunk.dropna().items():
-                    for number, cell in cells.items():
-                        columns[name].append(cell.strip().lower() if name == "usage" else
-                                             parse(name, cell.removesuffix(".0")))  # as pandas writes 3
-                number = None
-        if not columns["pixels"]:
-            raise ValueError(f"none of its {rows} rows has a value in each column" if rows else
-                             "no row follows the first line")
+                chunk.columns = [column(name) for name in chunk]
+                for name in columns:
+                    if name in needed - set(chunk):
+                        raise ValueError(f"it has no column {name.title()}")
+                    if list(chunk).count(name) > 1:
+                        raise UserError(f"{path} has more than one column {name.title()}: remove the "
+                                        "wrong one.")
+                chunk = chunk.dropna(how="all")  # blank lines at the end are no rows
+                rows = max([rows, *chunk.index + 1])
+                chunk = chunk.dropna(subset=needed if "emotion" not in needed else None)
+                kept += chunk.index.tolist()
+                for name, cells in chunk.items():
+                    columns[name] += [parse_cell(f"{path}, face {number + 1}", name, cell)
+                                      for number, cell in cells.dropna().items()]
+        if not rows:
+            raise ValueError("no row follows the first line")
     except ValueError as fault:  # pandas', or ours
-        face = "" if number is None else f", face {number + 1}"
-        raise UserError(f"{path}{face}: {fault}. Expected a CSV file in UTF-8 like Kaggle's: unpack it "
+        raise UserError(f"{path}: {fault}. Expected a CSV file in UTF-8 like Kaggle's: unpack it "
                         "if it is zipped, download it again if it is cut off or a web page.") from fault
-    if rows > len(columns["pixels"]):
-        notice(f"{path}: rows dropped because a value is missing: {rows - len(columns['pixels'])}.")
+    missing = sorted(set(range(rows)) - set(kept))
+    if missing and "emotion" not in needed:
+        raise UserError(f"{path}, face {missing[0] + 1}: no pixels. Each line after the first must "
+                        "hold a face, and none be blank: the answers are numbered by lines.")
+    if not kept:
+        raise UserError(f"{path}: none of its {rows} rows has a value in each column, expected Emotion "
+                        "and Pixels.")
+    if missing:
+        warn(f"{path}: rows dropped because a value is missing: {len(missing)}.")
     labels, pixels = (np.frombuffer(b"".join(columns[name]), np.uint8) for name in ("emotion", "pixels"))
-    return (labels if len(labels) else None, pixels.reshape(-1, IMAGE_SIZE * IMAGE_SIZE),
+    return (labels if len(labels) == len(kept) else None, pixels.reshape(-1, IMAGE_SIZE * IMAGE_SIZE),
             np.array(columns["usage"]) if columns["usage"] else None)
 
 
-def parse(name, cell):
-    """Turn a cell of Emotion or Pixels into bytes, one a number; or raise a ValueError."""
+def parse_cell(place, name, cell):
+    """Return a cell of Emotion or Pixels as bytes, one a number, and one of Usage without spaces around.
+
+    Raises a UserError, which begins with the place, where the numbers are not those of a face.
+    """
+    if name == "usage":
+        return cell.strip()
     size, highest, expected = {
         "emotion": (1, NUM_LABELS - 1, "a label from 0 (anger) to 6 (neutral)"),
         "pixels": (IMAGE_SIZE * IMAGE_SIZE, 255, "48x48 = 2304 whole numbers from 0 to 255")}[name]
+    cell = cell.removesuffix(".0")  # as pandas writes 3 where a value is missing
     with contextlib.suppress(ValueError, DeprecationWarning):
         values = np.fromstring(cell, np.int64, sep=" ")
         if len(values) == size and values.min() >= 0 and values.max() <= highest:
             return values.astype(np.uint8).tobytes()
     words = cell.split()
     odd = [word for word in words if not (word.isdecimal() and int(word[:9]) <= highest)]
-    raise ValueError(f"{name.title()} holds {repr(odd[0][:20]) if odd else f'{len(words)} values'}, "
-                     f"expected {expected}")
+    raise UserError(f"{place}: {name.title()} holds {repr(odd[0][:20]) if odd else f'{len(words)} values'}, "
+                    f"expected {expected}.")
 
 
 # Faces to practise on where there is no data.
@@ -205,7 +250,7 @@ def draw_faces(count, seed):
 
 def draw_batch(rng, labels):
     """Draw one face for each of the labels [n]: uint8 [n, 48, 48]."""
-    def vary(low, high):
+    def uniform(low, high):
         deviates = rng.random_sample((len(labels), 1, 1)).astype(np.float32)
         return np.float32(low) + np.float32(high - low) * deviates
 
@@ -213,55 +258,55 @@ def draw_batch(rng, labels):
         np.add(image, (shade - image) * inside, out=image)
 
     brow, slope, arch, eyes, mouth, opening, width, sneer = (
-        EXPRESSIONS[labels].T[:, :, None, None] * vary(0.7, 1.15))
-    sneer = sneer * np.sign(vary(-1, 1))
+        EXPRESSIONS[labels].T[:, :, None, None] * uniform(0.7, 1.15))
+    sneer = sneer * np.sign(uniform(-1, 1))
 
     # Pose: x and y run from -1 to 1 over the face, whose eyes and brows mirror each other.
     grid = (np.arange(IMAGE_SIZE, dtype=np.float32) - np.float32(23.5)) / 22
-    x = (grid[None, None, :] - vary(-0.1, 0.1)) * vary(0.9, 1.15)
-    y = (grid[None, :, None] - vary(-0.1, 0.1)) * vary(0.9, 1.1)
-    tilt = vary(-0.2, 0.2)
+    x = (grid[None, None, :] - uniform(-0.1, 0.1)) * uniform(0.9, 1.15)
+    y = (grid[None, :, None] - uniform(-0.1, 0.1)) * uniform(0.9, 1.1)
+    tilt = uniform(-0.2, 0.2)
     x, y = x + tilt * y, y - tilt * x
     side = np.abs(x)
 
     # Background, hair, skin
-    image = vary(20, 200) + vary(-40, 40) * y + np.zeros_like(x)
-    skin, jaw = vary(90, 225), vary(0.68, 0.78)
-    paint(vary(10, 120), cover(ellipse(x, y + 0.12, jaw + 0.1, 1.02)))
-    hairline = vary(-0.75, -0.6) - 0.2 * x * x
-    paint(skin, cover(np.maximum(ellipse(x, y, jaw, 1), hairline - y)))
+    image = uniform(20, 200) + uniform(-40, 40) * y + np.zeros_like(x)
+    skin, jaw = uniform(90, 225), uniform(0.68, 0.78)
+    paint(uniform(10, 120), soft_mask(ellipse(x, y + 0.12, jaw + 0.1, 1.02)))
+    hairline = uniform(-0.75, -0.6) - 0.2 * x * x
+    paint(skin, soft_mask(np.maximum(ellipse(x, y, jaw, 1), hairline - y)))
 
     # Eyes: socket, white, iris
     across, down = side - 0.31, y + 0.14
-    white = cover(ellipse(across, down, 0.16, 0.09 * eyes))
-    paint(skin * 0.45, cover(ellipse(across, down, 0.2, 0.09 * eyes + 0.04)))
+    white = soft_mask(ellipse(across, down, 0.16, 0.09 * eyes))
+    paint(skin * 0.45, soft_mask(ellipse(across, down, 0.2, 0.09 * eyes + 0.04)))
     paint(skin * 0.3 + 160, white)
-    paint(25, white * cover(ellipse(across + vary(-0.03, 0.03), down, 0.075, 0.08)))
+    paint(25, white * soft_mask(ellipse(across + uniform(-0.03, 0.03), down, 0.075, 0.08)))
 
     # Brows, nose, and the folds beside the nose of a sneer
     across = side - 0.33
-    line = vary(-0.39, -0.35) + brow - slope * across + arch * across * across
-    paint(skin * vary(0.15, 0.4), stroke(y - line, vary(0.025, 0.05), across, 0.2))
+    line = uniform(-0.39, -0.35) + brow - slope * across + arch * across * across
+    paint(skin * uniform(0.15, 0.4), stroke(y - line, uniform(0.025, 0.05), across, 0.2))
     paint(skin * 0.7, stroke(y - 0.2 + 0.5 * side, 0.02, side, 0.11))
     paint(skin * 0.6, stroke(side - 0.14 - 0.6 * y, 0.015, y - 0.18, 0.12) * (sneer != 0))
 
     # Mouth: lips, what opens between them, and a smile's teeth
-    across = x / (width * vary(0.9, 1.1))
+    across = x / (width * uniform(0.9, 1.1))
     bow = 1 - across * across
-    line = vary(0.49, 0.55) + mouth * (0.5 - bow) + sneer * x
+    line = uniform(0.49, 0.55) + mouth * (0.5 - bow) + sneer * x
     gap = np.abs(y - line) - opening * bow
-    paint(skin * 0.5, stroke(gap, vary(0.03, 0.05), side, width))
-    inside = cover(np.maximum(gap, side - width)) * (opening > 0.03)
+    paint(skin * 0.5, stroke(gap, uniform(0.03, 0.05), side, width))
+    inside = soft_mask(np.maximum(gap, side - width)) * (opening > 0.03)
     paint(25, inside)
-    paint(225, inside * cover(y - line + 0.2 * opening * bow) * (mouth < -0.1))
+    paint(225, inside * soft_mask(y - line + 0.2 * opening * bow) * (mouth < -0.1))
 
     # Light from one side, a blur, noise
-    image *= 1 + vary(-0.3, 0.3) * x
-    blur = vary(0, 0.5)
+    image *= 1 + uniform(-0.3, 0.3) * x
+    blur = uniform(0, 0.5)
     for view in image, image.transpose(0, 2, 1):
         view[:, 1:-1] += blur * ((view[:, :-2] + view[:, 2:]) / 2 - view[:, 1:-1])
     noise = rng.randint(-255, 256, image.shape).astype(np.float32)
-    image += noise * vary(0, 0.05)
+    image += noise * uniform(0, 0.05)
     return np.clip(image, 0, 255).astype(np.uint8)
 
 
@@ -273,10 +318,10 @@ def ellipse(x, y, width, height):
 
 def stroke(across, thick, along, length):
     """A soft mask of the points near a line, along its length."""
-    return cover(np.maximum(np.abs(across) - thick, np.abs(along) - length))
+    return soft_mask(np.maximum(np.abs(across) - thick, np.abs(along) - length))
 
 
-def cover(distance):
+def soft_mask(distance):
     """A soft mask: 1 inside a shape, 0 outside, a pixel and a half between."""
     return np.clip(0.5 - distance * 14, 0, 1)
 
@@ -289,7 +334,12 @@ def read_image(path, box=None):
     None is the largest square in the middle. Raises a UserError where it does not fit.
     """
     picture, size = open_picture(path, "L")
-    left, top, width, height = place_box(path, size, box)
+    return shrink(picture, crop_box(path, size, box))
+
+
+def shrink(picture, box):
+    """Return what is in a box of an opened picture as the network's image float32 [48, 48, 1] in 0..1."""
+    left, top, width, height = box
     small = picture.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.HAMMING,
                            box=(left, top, left + width, top + height))
     if small.mode == "RGBA":  # what is transparent lies over white
@@ -303,31 +353,48 @@ def open_picture(path, mode, size=None):
 
     Returns a picture of mode L, RGB, RGBA or F, in 0..255, and the file's (width, height).
     """
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # ours takes its place
+    # Pillow refuses twice its limit
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PIXELS // 2
     try:
-        # No word of odd metadata, as long as there is a picture
-        with warnings.catch_warnings(action="ignore"), Image.open(path) as picture:
-            width, height = picture.size
-            if width * height > MAX_PIXELS:
-                raise ValueError(f"it is too large: {width} x {height} pixels; shrink it")
-            picture.draft(mode, size)
-            picture.load()
-            if picture.getexif().get(ExifTags.Base.Orientation, 1) > 4:  # it lies on its side
-                width, height = height, width
-            ImageOps.exif_transpose(picture, in_place=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd metadata: what counts is whether there is a picture
+            return load_picture(path, mode, size)
     except Exception as error:  # Pillow raises a dozen types
-        raise UserError(f"{path} cannot be read as a picture "
-                        f"({getattr(error, 'strerror', None) or error}).") from error
+        fault = {
+            Image.DecompressionBombError:
+                f"it is too large, expected at most {MAX_PIXELS // 1_000_000} million pixels: shrink it",
+            UnidentifiedImageError: "it is damaged, or of another kind: save it as JPEG or PNG",
+        }.get(type(error), getattr(error, "strerror", None) or error)
+        raise UserError(f"{path} cannot be read as a picture ({fault}).") from error
     finally:
         Image.MAX_IMAGE_PIXELS = limit
-    if picture.mode.startswith("I"):  # 16 bits: 257 * 255 = 65535
+
+
+def load_picture(path, mode, size):
+    """Do the work of `open_picture`; raises whatever Pillow raises."""
+    with Image.open(path) as picture:
+        width, height = picture.size
+        picture.draft(mode, size)
+        picture.load()
+        orientation = None
+        with contextlib.suppress(Exception):  # damaged EXIF counts as none, as in every viewer
+            orientation = picture.getexif().get(ExifTags.Base.Orientation)
+            ImageOps.exif_transpose(picture, in_place=True)
+    if orientation in (5, 6, 7, 8):  # the file holds it lying on its side
+        width, height = height, width
+    # Which value is white is known of 8 and of 16 bits; some Pillows open PNG and PGM of 16 bits in mode I
+    bits = getattr(picture, "tag_v2", {}).get(ExifTags.Base.BitsPerSample, (16,))  # a TIFF file has 12, too
+    if picture.mode == "F" or picture.mode == "I" and picture.format not in ("PNG", "PPM") or (
+            picture.mode.startswith("I") and bits != (16,)):
+        raise ValueError("which of its values is white is not known: save it with 8 bits")
+    if picture.mode.startswith("I"):  # 257 * 255 = 65535
         picture = picture.convert("F").point(lambda value: value / 257)
     mode = {"1": "L", "L": "L", "F": "F"}.get(picture.mode, "RGB")
     mode = "RGBA" if picture.has_transparency_data else mode
     return picture if picture.mode == mode else picture.convert(mode), (width, height)
 
 
-def place_box(path, size, box=None):
+def crop_box(path, size, box=None):
     """Return left, top, width, height of what is used of a picture of size (width, height)."""
     if box is None:
         side = min(size)
@@ -341,78 +408,177 @@ def place_box(path, size, box=None):
                     "wide and high.")
 
 
-def find_pictures(words):
-    """Return the files that words mean: the pictures in a folder, those that match a pattern."""
-    paths = []
-    for word in words:
-        pattern = os.path.join(glob.escape(word), "*") if os.path.isdir(word) else word
-        found = [] if os.path.isfile(word) else sorted(glob.glob(pattern))
-        paths += [path for path in found if Image.registered_extensions().get(
-            os.path.splitext(path)[1].lower()) in Image.OPEN] or [word]
-    return paths
+def expand_paths(word):
+    """Return the files that a word names: one file, the pictures in a folder, those that match a pattern.
+
+    What is left out is counted on standard error. Raises a UserError where no picture is among them.
+    """
+    if os.path.isdir(word):
+        paths = list_folder(word)
+    else:
+        paths = [] if os.path.isfile(word) else sorted(glob.glob(word))
+        if not paths:
+            return [word]
+    pictures, others = pick_pictures(paths)
+    if not pictures:
+        raise UserError(f"{os.path.abspath(word)} holds no picture of a kind that can be read "
+                        f"({others or 'it is empty'}): save them as JPEG or PNG, or name their folder.")
+    if others:
+        warn(f"{os.path.abspath(word)}: left out: {others}.")
+    return pictures
+
+
+def list_folder(folder):
+    """Return the sorted paths of what a folder holds, but for hidden files; or raise an OSError."""
+    return [os.path.join(folder, name) for name in sorted(os.listdir(folder)) if not name.startswith(".")]
+
+
+def pick_pictures(paths):
+    """Return the pictures among paths, by their endings, and a text that counts the rest: "2 .heic, 1 folder"."""
+    endings = Image.registered_extensions()
+    pictures, others = [], collections.Counter()
+    for path in paths:
+        ending = os.path.splitext(path)[1].lower()
+        if os.path.isfile(path) and endings.get(ending) in Image.OPEN:
+            pictures.append(path)
+        else:
+            others["folder" if os.path.isdir(path) else ending or "without an ending"] += 1
+    return pictures, ", ".join(f"{count} {kind}" for kind, count in sorted(others.items()))
 
 
 # --convert: the data files, made of the forms in which people have faces.
+LABELS = {word: label for label, words in enumerate((
+    "anger angry", "disgust disgusted", "fear fearful afraid scared", "happy happiness joy",
+    "sad sadness", "surprise surprised", "neutral")) for word in words.split()}
+TEST_WORDS = {"test", "testing", "val", "valid", "validation", "testset", "publictest", "privatetest"}
+
+
 def convert(source, data_dir):
     """Write `train.csv`, and where there are faces for it `test.csv`, both with labels.
 
-    The source is a CSV file with a column Usage, or a folder of pictures by emotion,
-    directly or under `train` and `test`. A file that is there already is a UserError.
+    The source is a CSV file with a column Usage, or a folder that holds folders of pictures
+    named by emotion. Raises a UserError where a label would be a guess, and for a file that is
+    there already.
     """
-    paths = [os.path.join(os.path.abspath(data_dir), name) for name in ("train.csv", "test.csv")]
-    for path in filter(os.path.lexists, paths):
+    paths = {True: os.path.join(os.path.abspath(data_dir), "train.csv"),
+             False: os.path.join(os.path.abspath(data_dir), "test.csv")}
+    for path in filter(os.path.lexists, paths.values()):
         raise UserError(f"{path} is there already, and is not overwritten: name another --data_dir.")
     source = os.path.abspath(source)
-    faces = list(read_folders(source) if os.path.isdir(source) else
-                 zip(*read_csv(source, {"emotion", "pixels", "usage"})))
-    if "training" not in {usage for _, _, usage in faces}:
-        raise UserError(f"{source} holds no face to train on: expected folders of pictures named "
-                        f"{', '.join(EMOTIONS)}, directly or in one named train.")
+    if os.path.isdir(source):
+        faces = read_folders(find_folders(source))
+    else:
+        labels, pixels, usages = read_csv(source, {"emotion", "pixels", "usage"})
+        faces = zip(labels, pixels, training_rows(source, usages))
     os.makedirs(data_dir, exist_ok=True)
+    files, counts = {}, collections.Counter()
     with contextlib.ExitStack() as both:
-        for path in paths:
-            rows = [f"{label},{' '.join(map(str, pixels.tolist()))}\n" for label, pixels, usage in faces
-                    if (usage == "training") == (path == paths[0])]
-            if rows:
-                file = both.enter_context(written_whole(path))
-                file.writelines(row.encode() for row in ("Emotion,Pixels\n", *rows))
-                print(f"{path}: {len(rows)} faces")
+        for label, pixels, training in faces:
+            if training not in files:
+                files[training] = both.enter_context(atomic_write(paths[training]))
+                files[training].write(b"Emotion,Pixels\n")
+            files[training].write(f"{label},{' '.join(map(str, pixels.tolist()))}\n".encode())
+            counts[training] += 1
+        if True not in files:
+            raise UserError(f"{source}: none of its pictures to train on can be read.")
+    for training in sorted(counts, reverse=True):
+        print(f"{paths[training]}: {counts[training]} faces")
 
 
-def read_folders(source):
-    """Read pictures by emotion: yield label, pixels uint8 [2304], and "training" or "test"."""
-    variants = (("angry",), ("disgusted",), ("fearful", "afraid", "scared"), ("happiness", "joy"),
-                ("sadness",), ("surprised",), ())
-    for folder, _, names in sorted(os.walk(source)):
-        above, name = os.path.split(os.path.relpath(folder, source).lower())
-        usage = ("training" if not above or above.startswith("train") else
-                 "test" if above.startswith(("test", "val", "public", "private")) else None)
-        labels = [label for label, emotion in enumerate(EMOTIONS)
-                  if name in (emotion, str(label), *variants[label])]
-        if not usage or not labels:
-            if name != "." and any(not name.startswith(".") for name in names):
-                notice(f"{folder} is left out: expected {', '.join(EMOTIONS)}, directly or under "
-                       "train or test.")
+def find_folders(source):
+    """Find the pictures below a folder that is to be converted, and their labels; read none.
+
+    Returns a list of folder, label 0..6, whether it is for training, and its pictures. Raises
+    a UserError where the folders' names do not tell the labels for sure.
+    """
+    found = []
+    for folder in sorted(walk(source)):
+        pictures, others = pick_pictures(path for path in list_folder(folder) if not os.path.isdir(path))
+        if others:
+            warn(f"{folder}: left out: {others}.")
+        if pictures:
+            found.append((folder, os.path.relpath(folder, source).split(os.sep)[::-1], pictures))
+    # The innermost name counts; a number around it, as in "3 happy", does not
+    names = [[re.sub(r"^[\W\d_]+|[\W\d_]+$", "", name.lower()) for name in above] for _, above, _ in found]
+    labels = [next((LABELS[name] for name in above if name in LABELS), None) for above in names]
+    if set(labels) <= {None}:
+        labels = labels_by_number(source, [above for _, above, _ in found])
+    folders = []
+    for (folder, above, pictures), label in zip(found, labels):
+        if label is None:
+            warn(f"{folder}: left out: {len(pictures)} pictures, since neither it nor a folder above it is "
+                 f"named {', '.join(EMOTIONS[:-1])} or {EMOTIONS[-1]}.")
             continue
+        words = (set(re.findall("[a-z]+", name.lower())) for name in above)
+        usage = next((word for word in words if word & (TEST_WORDS | {"train", "training"})), set())
+        folders.append((folder, label, not usage & TEST_WORDS, pictures))
+    if not any(training for _, _, training, _ in folders):
+        raise UserError(f"{source} holds no face to train on: expected folders of pictures named "
+                        f"{', '.join(EMOTIONS)}, and not all of them in a folder named test.")
+    return folders
+
+
+def labels_by_number(source, names):
+    """Return labels by the numbers among folder names, a list for each folder, or None where there is no number.
+
+    Other data sets number emotions otherwise, so a UserError is raised unless they fit FER2013's.
+    """
+    numbers = [[int(name) for name in above if name.isdecimal()] for above in names]
+    present = sorted({number for above in numbers for number in above})
+    if not present:
+        return [None] * len(names)
+    order = ", ".join(f"{label} {emotion}" for label, emotion in enumerate(EMOTIONS))
+    if max(map(len, numbers)) > 1 or present[0] != 0 or present[-1] >= NUM_LABELS:
+        raise UserError(f"{source} has folders named {', '.join(map(str, present))}: they are not numbered as in "
+                        f"FER2013 ({order}). Rename each to its emotion in words.")
+    warn(f"{source}: the numbers of its folders are read as FER2013's: {order}.")
+    return [above[0] if above else None for above in numbers]
+
+
+def walk(folder, above=()):
+    """Yield a folder and all those below it; links are followed, but never back to a folder above."""
+    real = os.path.realpath(folder)
+    if real not in above:
+        yield folder
+        for path in filter(os.path.isdir, list_folder(folder)):
+            yield from walk(path, (*above, real))
+
+
+def read_folders(folders):
+    """Read the pictures that `find_folders` found: yield label, pixels uint8 [2304], whether for training."""
+    for folder, label, training, pictures in folders:
         count = 0
-        for path in filter(os.path.isfile, find_pictures([folder])):
+        for path in pictures:
             try:
-                yield labels[0], np.rint(read_image(path) * 255).astype(np.uint8).ravel(), usage
-                count += 1
+                pixels = np.rint(read_image(path) * 255).astype(np.uint8).ravel()
             except UserError as error:
-                notice(f"Left out: {error}")
-        print(f"{folder}: {count} faces, {EMOTIONS[labels[0]]}")
+                warn(f"Left out: {error}")
+                continue
+            count += 1
+            yield label, pixels, training
+        print(f"{folder}: {count} faces, {EMOTIONS[label]}")
 
 
-# Pictures and tables of what the network answers.
+# Files and drawings.
 @contextlib.contextmanager
-def written_whole(path):
-    """Open a binary file whose content replaces `path` at the end, or not at all."""
-    part = f"{path}.{os.getpid()}.part"
+def atomic_write(path):
+    """Open a binary file whose content replaces `path` at the end, or not at all.
+
+    Where `path` is a link, its target is replaced; standard output, and what is no regular file
+    (a pipe, /dev/null), are written into. Raises a UserError where that is not possible.
+    """
+    target = os.path.realpath(path)
+    place = part = f"{target}.{os.getpid()}.part"
+    if is_standard_output(path):
+        sys.stdout.flush()
+        place = os.dup(1)
+    elif os.path.exists(path) and not os.path.isfile(path):
+        place = path
     try:
-        with open(part, "wb") as file:
+        with open(place, "wb") as file:
             yield file
-        os.replace(part, path)
+        if place == part:
+            os.replace(part, target)
     except (OSError, ValueError) as error:  # no room, or no such format
         raise UserError(f"{os.path.abspath(path)} cannot be written "
                         f"({getattr(error, 'strerror', None) or error}).") from error
@@ -421,18 +587,44 @@ def written_whole(path):
             os.remove(part)
 
 
-def load_pyplot(show):
-    """Return matplotlib's pyplot, for a window or for files: here, as it takes 0.4 s."""
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # no word of the fonts it finds
-    if not show and not INTERACTIVE:
-        os.environ["MPLBACKEND"] = "agg"  # a notebook exports one that others may lack
-    try:
-        from matplotlib import pyplot as plt
+def is_standard_output(path):
+    """Return whether a path is what standard output goes to, such as /dev/stdout or the file after `>`."""
+    with contextlib.suppress(OSError):  # one of the two is not there
+        return os.path.samestat(os.stat(path), os.fstat(1))
+    return False
 
+
+def write_answers(path, columns, probabilities):
+    """Write a CSV file, a row for each face: {name: n values}, then probabilities [n, 7]."""
+    table = load_library("pandas").DataFrame(columns | dict(zip(EMOTIONS, probabilities.T)))
+    with atomic_write(path) as file:
+        table.to_csv(file, mode="wb", index=False, errors="surrogateescape")
+
+
+def load_library(name):
+    """Import a library where it is used, and return it; raises a UserError that says why it cannot be loaded."""
+    try:
+        return importlib.import_module(name)
+    except Exception as error:  # an ImportError, or what a library that does not fit another one raises
+        advice = ": pip install -r requirements.txt" if isinstance(error, ImportError) else ""
+        raise UserError(f"{name} cannot be loaded ({first_cause(error)}){advice}.") from error
+
+
+def load_pyplot(show):
+    """Return matplotlib's pyplot, for a window or for files; raises a UserError where no window opens."""
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # no word of the fonts it finds
+    backend = None
+    if not INTERACTIVE:  # a notebook's own stays; here a wrong name must not stop the import
+        backend = os.environ.pop("MPLBACKEND", None)
+        if not show:
+            os.environ["MPLBACKEND"] = "agg"
+    plt = load_library("matplotlib.pyplot")
+    try:
         if show:
-            plt.switch_backend(plt.get_backend())  # which loads it now
-        if show and plt.get_backend().lower() == "agg":
-            raise ImportError("no display, or no toolkit such as tkinter, is found")
+            plt.switch_backend(backend or plt.get_backend())  # which loads it now
+            if plt.get_backend().lower().rpartition("backend_")[2] in FILE_BACKENDS:
+                raise ImportError(f"{plt.get_backend()} draws into files only; there is no display, or no "
+                                  "toolkit such as tkinter, or MPLBACKEND or matplotlibrc names it")
     except (ImportError, ValueError, RuntimeError) as error:
         raise UserError(f"matplotlib cannot open a window ({error}): --figure=FILE.png writes the "
                         "picture instead.") from error
@@ -441,97 +633,24 @@ def load_pyplot(show):
 
 def save_figure(figure, path):
     """Write a matplotlib figure into a file, whole, in the format that its name ends in."""
-    with warnings.catch_warnings(), written_whole(path) as file:
+    with warnings.catch_warnings(), atomic_write(path) as file:
         warnings.filterwarnings("ignore", "Glyph")  # a letter that the font lacks becomes a box
         figure.savefig(file, format=os.path.splitext(path)[1][1:].lower(), dpi=100)
 
 
-def write_answers(path, columns, probabilities):
-    """Write a CSV file, a row for each face: {name: n values}, then probabilities [n, 7]."""
-    import pandas as pd
-
-    table = pd.DataFrame(columns | dict(zip(EMOTIONS, probabilities.T)))
-    with written_whole(path) as file:
-        table.to_csv(file, mode="wb", index=False, errors="surrogateescape")
-
-
-def report(probabilities, labels, path):
-    """Print, and draw into a file, what n faces are taken for: probabilities [n, 7], labels [n]."""
-    import pandas as pd
-
-    counts, *_ = np.histogram2d(labels, probabilities.argmax(axis=1), range(NUM_LABELS + 1))
-    counts = counts.astype(int)  # a row for the truth, a column for the answer
-    table = {"faces": counts.sum(axis=1), "found": counts.diagonal()} | dict(zip(EMOTIONS, counts.T))
-    print("Faces of each emotion, how many were found, and what they were taken for:")
-    print(pd.DataFrame(table, EMOTIONS).to_string())
-
-    figure = load_pyplot(show=False).Figure(figsize=(7, 6), layout="tight")
-    axes = figure.subplots()
-    axes.imshow(counts, cmap="Blues")
-    for row, column in np.ndindex(counts.shape):
-        axes.text(column, row, counts[row, column], ha="center", va="center",
-                  color="white" if 2 * counts[row, column] > counts.max() else "black")
-    axes.set_xticks(range(NUM_LABELS), EMOTIONS, rotation=45)
-    axes.set_yticks(range(NUM_LABELS), EMOTIONS)
-    axes.set(xlabel="taken for", ylabel="emotion of the face")
-    save_figure(figure, path)
-
-
-def draw_losses(training, validation, path):
-    """Draw the two losses, each a dictionary {step: loss}, into a file."""
-    figure = load_pyplot(show=False).Figure()
-    axes = figure.subplots()
-    axes.plot(training.keys(), training.values(), label="training")
-    axes.plot(validation.keys(), validation.values(), "o-", label="validation")
-    axes.set(xlabel="step", ylabel="loss", ylim=(0, None))
-    axes.legend()
-    save_figure(figure, path)
-
-
-def draw_answers(answers, path, show):
-    """Draw answers, each a file's name, its box, image [48, 48, 1] and probabilities [7]."""
-    plt = load_pyplot(show)
-    columns = 1 if len(answers) <= 4 else 2
-    rows = -(-len(answers) // columns)
-    figure = (plt.figure if show else plt.Figure)(figsize=(9 * columns, 3 * rows))
-    panels = figure.subfigures(rows, columns, squeeze=False).flat
-    for panel, (name, box, image, probabilities) in zip(panels, answers):
-        photograph, seen, bars = panel.subplots(1, 3, width_ratios=(1, 1, 1.2))
-        panel.subplots_adjust(left=0.02, right=0.95, bottom=0.16, top=0.88, wspace=0.35)
-        picture, size = open_picture(name, "RGB", (400, 400))
-        picture.thumbnail((400, 400))
-        photograph.imshow(picture.convert("L" if picture.mode == "F" else "RGBA"), cmap="Greys_r",
-                          extent=(0, size[0], size[1], 0))
-        *corner, width, height = place_box(name, size, box)
-        photograph.add_patch(plt.Rectangle(corner, width, height, fill=False, color="r"))
-        photograph.set_title(os.path.basename(name)[-32:].encode(errors="replace").decode(),
-                             parse_math=False)
-        seen.imshow(image[:, :, 0], cmap="Greys_r", vmin=0, vmax=1)
-        seen.set_title("what the network saw")
-        bars.barh(EMOTIONS, 100 * probabilities)
-        bars.set(xlim=(0, 100), xlabel="%", title=EMOTIONS[probabilities.argmax()])
-        bars.invert_yaxis()
-        photograph.axis("off")
-        seen.axis("off")
-    if path:
-        save_figure(figure, path)
-    if show:
-        plt.show()
-
-
-# How a script is run: its start, its end, its signals, its graph.
-def ending_signals():
-    """The signals that ask a program to end, as far as the system has them and it heeds them."""
+# How a script is run: its start, its end, its graph.
+def termination_signals():
+    """Return the signals that ask a program to end, those that the system has and this process heeds."""
     numbers = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]
     return [number for number in numbers
             if number and signal.getsignal(number) not in (signal.SIG_IGN, None)]
 
 
-def start(tensorflow=True):
+def prepare_script(tensorflow=True):
     """Prepare a script before it defines its flags: signals, a second run, TensorFlow."""
     if not INTERACTIVE and threading.current_thread() is threading.main_thread():
         # Until training starts nothing is lost: a signal, or a closed pipe, ends the script
-        for number in (*ending_signals(), getattr(signal, "SIGPIPE", signal.SIGINT)):
+        for number in (*termination_signals(), getattr(signal, "SIGPIPE", signal.SIGINT)):
             signal.signal(number, signal.SIG_DFL)
     for name in FLAGS:  # a second run in one process, as %run does it, defines them again
         FLAGS[name].allow_override = True
@@ -544,7 +663,7 @@ def start(tensorflow=True):
 
 
 def load_tensorflow():
-    """Import TensorFlow in half the time, without Keras, and in silence unless that fails.
+    """Import TensorFlow in half the time, without Keras, and in silence.
 
     What a user has set in the environment stands; TF_CPP_MIN_LOG_LEVEL=0 shows everything.
     """
@@ -553,80 +672,77 @@ def load_tensorflow():
     ours = settings.keys() - os.environ.keys()
     os.environ.update({name: settings[name] for name in ours})
     gc.disable()
-    with tempfile.TemporaryFile() as said:
-        stderr = os.dup(2)
-        faulthandler.enable(stderr)  # an abort is told
-        if "TF_CPP_MIN_LOG_LEVEL" in ours:
-            os.dup2(said.fileno(), 2)
-        try:
-            import tensorflow.compat.v1  # noqa: F401
-        except Exception as error:  # an ImportError, or what a library of another age raises
-            said.seek(0)
-            os.write(stderr, said.read())
-            raise SystemExit(f"Error: TensorFlow cannot be loaded ({error}): "
-                             "pip install -r requirements.txt") from error
-        finally:
-            faulthandler.disable()
-            os.dup2(stderr, 2)
-            os.close(stderr)
+    stderr = os.dup(2)
+    faulthandler.enable(stderr)  # an abort is told
+    if "TF_CPP_MIN_LOG_LEVEL" in ours:
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), 2)
+    try:
+        load_library("tensorflow.compat.v1")
+    except UserError as error:
+        raise SystemExit(f"Error: {error} TF_CPP_MIN_LOG_LEVEL=0 shows what TensorFlow says.") from error
+    finally:
+        faulthandler.disable()
+        os.dup2(stderr, 2)
+        os.close(stderr)
     if "TF_USE_LEGACY_KERAS" in ours:
         del os.environ["TF_USE_LEGACY_KERAS"]  # with it tf.keras fails in this process
     gc.freeze()
     gc.enable()
 
 
-def run(main, *faults, takes_files=False):
-    """Run a script's `main(argv)`; the one place where what ends it is stated in a sentence.
+def run_script(main, *errors, takes_files=False):
+    """Run a script's `main(argv)`; the one place where what ends it is told in a sentence.
 
-    The faults are further exceptions to state; `takes_files` allows words without a dash.
+    The errors are further exceptions to tell; `takes_files` allows words without a dash.
     Exit status: 0 done, 1 a stated error, 2 wrong usage; or what `main` returns.
     """
-    def parse(argv):
-        try:
-            words = FLAGS(argv)
-        except SystemExit:
-            sys.exit()  # after --help, for which absl has status 1
-        if words[1:] and not takes_files:
-            raise flags.Error(f"{words[1]!r} is not a flag")
-        for flag in map(FLAGS.__getitem__, FLAGS):
-            if isinstance(flag.value, str):
-                flag.value = os.path.expanduser(flag.value)
-        return words
-
+    for name in FLAGS:  # an import after a run in one process defines them again
+        FLAGS[name].allow_override = True
     with contextlib.suppress(AttributeError):  # a notebook's or IDLE's is of another kind
         # Line by line, so that a log file keeps up with the run; no letter of a path is an error
         sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
     try:
-        app.run(main, flags_parser=parse)
-    except (UserError, flags.Error, OSError, MemoryError, RuntimeError, *faults) as error:
-        notice(f"Error: {reason(error).removesuffix('.')}.")
-        sys.exit(2 if isinstance(error, flags.Error) else 1)
+        app.run(main, flags_parser=lambda argv: parse_flags(argv, takes_files))
+    except flags.Error as error:
+        warn(f"Error: {first_cause(error).removesuffix('.')}. --help lists the flags.")
+        sys.exit(2)
+    except (UserError, OSError, MemoryError, RuntimeError, *errors) as error:
+        warn(f"Error: {first_cause(error).removesuffix('.')}.")
+        sys.exit(1)
 
 
-def reason(error):
-    """Say in a line why something failed."""
-    while hasattr(error, "node_def") and hasattr(error.__context__, "node_def"):
-        error = error.__context__  # TensorFlow's first one, without the graph around it
+def parse_flags(argv, takes_files):
+    """Parse a command line, and return the words that are no flags; raises flags.Error for wrong usage."""
+    for word in argv[1:]:
+        if word.lstrip("-") in ("figure", "csv") and word.startswith("-"):
+            raise flags.Error(f"{word} needs an equals sign: {word}=FILE")
+    try:
+        words = FLAGS(argv)
+    except SystemExit:
+        sys.exit()  # after --help, for which absl has status 1
+    if words[1:] and not takes_files:
+        raise flags.Error(f"{words[1]!r} is not a flag")
+    for flag in map(FLAGS.__getitem__, FLAGS):
+        if flag.present and flag.value in ("", []):
+            raise flags.Error(f"--{flag.name}= has no value")
+        if isinstance(flag.value, str):
+            flag.value = os.path.expanduser(flag.value)
+    return words
+
+
+def first_cause(error):
+    """Return in one line why something failed; of TensorFlow's errors the first one in the chain counts."""
+    if isinstance(error, UserError):
+        return str(error)
+    causes = [error]
+    while causes[-1].__context__:
+        causes.append(causes[-1].__context__)
+    error = [error, *(cause for cause in causes if hasattr(cause, "node_def"))][-1]
     if isinstance(error, OSError) and error.strerror:
-        name = os.path.abspath(error.filename) if error.filename else "Standard output"
+        name = "Standard output" if error.filename is None else os.path.abspath(error.filename)
         return f"{name}: {error.strerror}"
     return (str(getattr(error, "message", error)) or type(error).__name__).splitlines()[0]
-
-
-@contextlib.contextmanager
-def held_signals():
-    """Put signals that end a program off to the end of the block, which is given their list."""
-    came, before = [], {}
-    if threading.current_thread() is threading.main_thread():  # no other can set handlers
-        before = {number: signal.signal(number, lambda number, _frame: came.append(number))
-                  for number in ending_signals()}
-    try:
-        yield came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        for number in came:
-            signal.raise_signal(number)
 
 
 @contextlib.contextmanager
@@ -634,17 +750,22 @@ def new_graph():
     """Give the function that this decorates a TF1 graph of its own, seeded, for each call."""
     import tensorflow.compat.v1 as tf
 
-    tf.logging.set_verbosity(tf.logging.FATAL)  # not of deprecation; its errors are ours to state
-    # The variables of TensorFlow 1: in today's a wrong shape is restored without an error
-    with tf.Graph().as_default(), tf.variable_scope("", use_resource=False):
-        tf.set_random_seed(0)
-        yield
+    verbosity = tf.logging.get_verbosity()
+    tf.logging.set_verbosity(tf.logging.FATAL)  # not of deprecation; its errors are ours to tell
+    try:
+        # The variables of TensorFlow 1: in today's a wrong shape is restored without an error
+        with tf.Graph().as_default(), tf.variable_scope("", use_resource=False):
+            tf.set_random_seed(0)
+            yield
+    finally:
+        tf.logging.set_verbosity(verbosity)
 
 
 def main(_argv):
     """Look at the data: the chapter's first listing."""
     if FLAGS.convert:  # Not in the book: other forms of data, a file instead of a window
-        return convert(FLAGS.convert, FLAGS.data_dir)
+        convert(FLAGS.convert, FLAGS.data_dir)
+        return
     plt = load_pyplot(show=not FLAGS.figure)
     train_images, train_labels, valid_images, valid_labels, test_images = \
         read_data(FLAGS.data_dir)  # noqa: RUF059
@@ -660,14 +781,15 @@ def main(_argv):
 
     plt.imshow(image_0, cmap='Greys_r')
     if FLAGS.figure:  # Not in the book
-        return save_figure(plt.gcf(), FLAGS.figure)
+        save_figure(plt.gcf(), FLAGS.figure)
+        return
     plt.show()
 
 
 if __name__ == "__main__":
-    start(tensorflow=False)
+    prepare_script(tensorflow=False)
     flags.DEFINE_string("data_dir", "EmotionDetector/", "Path to data files")
     flags.DEFINE_string("figure", None, "File to draw the first face into, instead of a window")
     flags.DEFINE_string("convert", None, "Make the data files in --data_dir of this: a folder of "
                         "pictures by emotion, or a CSV file with a column Usage")
-    run(main)
+    run_script(main)

@@ -1,24 +1,35 @@
-"""What the tests share: small data files, and a script run as from the command line."""
+"""What the tests share: small data files, and a script run as from the command line.
+
+Importing it prepares a test: the project's root becomes importable, and TensorFlow silent.
+"""
 import contextlib
 import glob
 import hashlib
 import io
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 from unittest import mock
 
 import numpy as np
-import tensorflow.compat.v1 as tf
 from absl.testing import flagsaver, parameterized
 from PIL import Image
 
-import EmotionDetector
-import EmotionDetectorTest
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, ROOT)  # an editor's test explorer starts elsewhere
+os.environ.pop("TF_CPP_MIN_LOG_LEVEL", None)
+ENVIRONMENT = dict(os.environ)  # a started script's, before TensorFlow is loaded here
 import EmotionDetectorUtils
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+EmotionDetectorUtils.load_tensorflow()
+import tensorflow.compat.v1 as tf
+
+import EmotionDetector
+import EmotionDetectorTest
+
+tf.logging.set_verbosity(tf.logging.FATAL)
 
 
 class TestCase(parameterized.TestCase):
@@ -26,10 +37,15 @@ class TestCase(parameterized.TestCase):
 
     def setUp(self):
         super().setUp()
-        folder = os.path.realpath(self.enterContext(tempfile.TemporaryDirectory()))
-        self.enterContext(contextlib.chdir(folder))
+        folder = os.path.realpath(temporary_folder(self.addCleanup))
+        self.enter(contextlib.redirect_stderr(io.StringIO()))  # what is said beside a test
         # A reader's own data beside the scripts is no part of a test
-        self.enterContext(mock.patch.object(EmotionDetectorUtils, "__file__", folder + "/U.py"))
+        self.enter(mock.patch.object(EmotionDetectorUtils, "__file__", folder + "/U.py"))
+
+    def enter(self, context):
+        """Enter a context to the end of the test; as `enterContext`, which Python 3.10 has not."""
+        self.addCleanup(context.__exit__, None, None, None)
+        return context.__enter__()
 
     def assert_stated(self, result, pattern, status=1):
         """One sentence on standard error, and the exit status; the output is returned."""
@@ -45,13 +61,22 @@ class TestCase(parameterized.TestCase):
         return result[1]
 
 
+def temporary_folder(add_cleanup):
+    """Make a folder, and make it the current one, until the clean-up."""
+    folder = tempfile.TemporaryDirectory()
+    add_cleanup(folder.cleanup)
+    add_cleanup(os.chdir, os.getcwd())
+    os.chdir(folder.name)
+    return folder.name
+
+
 def contents(folder):
     """What every file in a folder holds: {path: digest}."""
     found = {}
     for path in glob.glob(os.path.join(folder, "**"), recursive=True):
         if os.path.isfile(path):
             with open(path, "rb") as file:
-                found[path] = hashlib.file_digest(file, "md5").hexdigest()
+                found[path] = hashlib.md5(file.read()).hexdigest()
     return found
 
 
@@ -95,15 +120,25 @@ def write_pictures(pixels):
     return names
 
 
-def start_script(name, *args, **kwargs):
-    """Start a script in a process of its own, its output in pipes."""
-    return subprocess.Popen([sys.executable, os.path.join(ROOT, name), *args], text=True,
-                            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | kwargs)
+def start_script(name, *args, environment=None, command=(sys.executable,), **kwargs):
+    """Start a script in a process of its own, its output in pipes, even where signals are ignored here."""
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)]
+    before = [signal.signal(number, signal.SIG_DFL) for number in numbers]
+    try:
+        return subprocess.Popen([*command, os.path.join(ROOT, name), *args], text=True,
+                                env=ENVIRONMENT | (environment or {}),
+                                **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | kwargs)
+    finally:
+        for number, handler in zip(numbers, before):
+            signal.signal(number, handler)
 
 
 def finish(process):
     """Wait for it: its exit status, and what it wrote to standard output and standard error."""
-    output, errors = process.communicate(timeout=100)
+    try:
+        output, errors = process.communicate(timeout=100)
+    finally:
+        process.kill()
     return process.returncode, output, errors
 
 
@@ -113,8 +148,8 @@ def run_script(module, *args):
     with (flagsaver.flagsaver(), mock.patch.object(sys, "argv", [module.__file__, *args]),
           contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors)):
         try:
-            EmotionDetectorUtils.run(module.main, tf.errors.OpError,
-                                     takes_files=module is EmotionDetectorTest)
+            EmotionDetectorUtils.run_script(module.main, tf.errors.OpError,
+                                            takes_files=module is EmotionDetectorTest)
         except SystemExit as end:
             status = end.code or 0
     return status, output.getvalue(), errors.getvalue()

@@ -26,11 +26,9 @@ class DamageTest(helpers.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.enterClassContext(helpers.contextlib.chdir(cls.enterClassContext(
-            helpers.tempfile.TemporaryDirectory())))
+        cls.model = helpers.temporary_folder(cls.addClassCleanup)
         helpers.write_data()
         helpers.train("--max_iterations=101")
-        cls.model = os.path.abspath(".")
 
     def setUp(self):
         super().setUp()
@@ -50,8 +48,8 @@ class DamageTest(helpers.TestCase):
                             "flipped": content[:middle] + bytes(99) + content[middle + 99:],
                             "random": np.random.RandomState(0).bytes(len(content))}[kind])
 
-    def assert_all_state(self, pattern):
-        """Training on, testing and classifying state one error and change no file."""
+    def assert_all_tell(self, pattern):
+        """Training on, testing and classifying tell one error and change no file."""
         before = helpers.contents("logs")
         for run, *args in ((helpers.classify, "face00.png"), (helpers.train, "--mode=test"),
                            (helpers.train, "--max_iterations=102")):
@@ -63,13 +61,13 @@ class DamageTest(helpers.TestCase):
         kind=("missing", "empty", "truncated", "flipped", "random"))
     def test_a_damaged_file(self, name, kind):
         self.damage(name, kind)
-        path = re.escape(os.path.abspath("logs/model.ckpt-100"))
-        pattern = f"^Error: {path} is damaged [^\n]*: name another folder with --logs_dir, or bring it back"
-        if (name[-5:], kind) == (".meta", "missing"):  # weights alone can be trained on
-            self.assert_stated(helpers.classify("face00.png"), pattern)
-            self.assertIn("Restored", self.assert_well(helpers.train("--max_iterations=102")))
-        else:
-            self.assert_all_state(pattern)
+        if (name[-5:], kind) == (".meta", "missing"):  # the graph can be built, the weights are there
+            restored_everywhere(self)
+            return
+        folder, cause = re.escape(os.path.abspath("logs")), re.escape(name) if kind == "missing" else ".+"
+        self.assert_all_tell(f"^Error: {folder}/{cause} is missing: bring it back" if (name[-6:], kind) == (
+            ".index", "missing") else rf"^Error: The model in {folder} cannot be restored \([^\n]*{cause}[^\n]*\)"
+                             ": name another folder with --logs_dir, or bring it back from a copy.$")
 
     @helpers.parameterized.parameters("missing", "empty", "truncated", "random")
     def test_without_checkpoint_the_highest_number_counts_or_it_is_an_error(self, kind):
@@ -78,10 +76,40 @@ class DamageTest(helpers.TestCase):
         if kind in ("missing", "truncated"):
             restored_everywhere(self)
         else:
-            self.assert_all_state("^Error: .*logs/checkpoint is damaged ")
-        os.makedirs("alone")
-        open("alone/checkpoint", "w").close()
-        self.assert_stated(helpers.train("--logs_dir=alone"), "^Error: .*alone/checkpoint is damaged")
+            self.assert_all_tell("^Error: The model in .*/logs cannot be restored ")
+
+    @helpers.parameterized.parameters(
+        (["checkpoint"], "model.ckpt-100"), ([".data-00000-of-00001"], "model.ckpt-100"),
+        ([".data-00000-of-00001", ".meta"], "model.ckpt-100"), ([".index"], "data-00000-of-00001; No such file"),
+        (["checkpoint", ".meta"], "model.ckpt-100.index is missing"))
+    def test_parts_of_a_model_never_start_from_step_0(self, endings, pattern):
+        for name in os.listdir("logs"):
+            if not any(name.endswith(ending) for ending in endings) or "ckpt-0" in name:
+                os.remove(f"logs/{name}")
+        self.assert_all_tell(f"^Error: .*{os.getcwd()}/logs.*{pattern}")
+
+    def test_the_graph_alone_is_what_a_kill_at_the_first_save_leaves(self):
+        for name in os.listdir("logs"):
+            if name != "model.ckpt-0.meta":
+                os.remove(f"logs/{name}")
+        for result in (helpers.classify("face00.png"), helpers.train("--mode=test")):
+            self.assert_stated(result, "^Error: .*/logs/model.ckpt-0.index is missing: ")
+        self.assertNotIn("Restored", self.assert_well(helpers.train("--max_iterations=1")))
+        self.assertEqual(1, tf.train.load_variable("logs/model.ckpt-0", "Variable"))
+
+    @helpers.parameterized.parameters("model.ckpt-100", "model.ckpt-100.index", "model.ckpt-100.meta",
+                                      "model.ckpt-100.data-00000-of-00001", "checkpoint", "model.ckpt-7")
+    def test_a_checkpoint_s_name_is_no_folder(self, name):
+        before = helpers.contents(".")
+        for run, *args in ((helpers.classify, "face00.png"), (helpers.train, "--mode=test"), (helpers.train,)):
+            self.assert_stated(run(f"--logs_dir=logs/{name}", *args),
+                               f"^Error: .*/logs/{name} is no folder: name the one .* {os.getcwd()}/logs, with")
+            self.assertEqual(before, helpers.contents("."))
+
+    def test_no_memory_while_classifying_is_no_fault_of_the_model(self):
+        full = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor\nat length")
+        with mock.patch.object(EmotionDetector, "run_in_batches", side_effect=full):
+            self.assert_stated(helpers.classify("face00.png"), "^Error: OOM when allocating tensor.$")
 
     def test_going_back_to_the_checkpoint_before(self):
         """As the README says: without `checkpoint`, and without the damaged one."""
@@ -109,7 +137,7 @@ class DamageTest(helpers.TestCase):
                 tf.get_variable(name, shape)
             sess.run(tf.global_variables_initializer())
             tf.train.Saver().save(sess, "logs/model.ckpt", global_step=7)
-        self.assert_all_state("logs/model.ckpt-7 is of another network, or of another program ")
+        self.assert_all_tell("logs cannot be restored ")
 
     def test_a_checkpoint_of_today_s_tensorflow(self):
         shutil.rmtree("logs")
@@ -118,7 +146,17 @@ class DamageTest(helpers.TestCase):
             sess.run(tf.global_variables_initializer())
             with sess.as_default():
                 saved.save("logs/ckpt")
-        self.assert_all_state("logs/ckpt-1 is of another network, or of another program ")
+        self.assert_all_tell("logs cannot be restored ")
+
+    def test_a_missing_variable_is_named(self):
+        reader = tf.train.load_checkpoint("logs/model.ckpt-100")
+        with tf.Graph().as_default(), tf.Session() as sess:
+            for name in reader.get_variable_to_shape_map():
+                if name != "Variable":
+                    tf.get_variable(name, initializer=reader.get_tensor(name))
+            sess.run(tf.global_variables_initializer())
+            tf.train.Saver().save(sess, "logs/model.ckpt", global_step=7, write_meta_graph=False)
+        self.assert_stated(helpers.train(), "cannot be restored .Key Variable not found in checkpoint.: ")
 
 
 def dropout_of_2016(x):
@@ -190,6 +228,15 @@ class BookCheckpointTest(helpers.TestCase):
         for args in (["--mode=test"], ["--max_iterations=3"]):
             self.assertIn("Model Restored!", self.assert_well(helpers.train(*args)))
         self.assertEqual(3, tf.train.load_variable("logs/model.ckpt-2", "Variable"))
+
+    def test_drawn_faces_are_never_taken_for_its_data(self):
+        run_book_program(dropout_of_today, tf.train.SaverDef.V2)
+        before = helpers.contents("logs")
+        for args in (["--mode=test"], ["--max_iterations=3"]):
+            status, _, errors = helpers.run_script(EmotionDetector, "--logs_dir=logs", *args)
+            self.assertEqual(1, status)
+            self.assertRegex(errors, r"\nError: .*logs/model.ckpt-0 does not say .*name its data with --data_dir.\n$")
+        self.assertEqual(before, helpers.contents("logs"))
 
     def test_without_checkpoint_in_the_old_format(self):
         run_book_program(dropout_of_today, tf.train.SaverDef.V1)

@@ -3,7 +3,7 @@ import csv
 import os
 import re
 import shutil
-import tempfile
+import subprocess
 import unittest
 
 import helpers
@@ -27,10 +27,9 @@ class ClassifyTest(helpers.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.model = cls.enterClassContext(tempfile.TemporaryDirectory())
-        with helpers.contextlib.chdir(cls.model):
-            helpers.write_data()
-            helpers.train("--max_iterations=31")
+        cls.model = helpers.temporary_folder(cls.addClassCleanup)
+        helpers.write_data()
+        helpers.train("--max_iterations=31")
 
     def setUp(self):
         super().setUp()
@@ -60,15 +59,68 @@ class ClassifyTest(helpers.TestCase):
         np.testing.assert_allclose(answers, predictions[:, 2:], atol=1e-6)
 
     def test_a_pattern_and_a_folder(self):
-        os.mkdir("album")
-        for name in ("b.JPG", "a.png", "Thumbs.db", "d.pdf", "c [1].png"):
+        os.makedirs("album/2025")
+        for name in ("b.JPG", "a.png", "Thumbs.db", "d.HEIC", "e.heic", "noending", ".hidden", "c [1].png"):
             shutil.copy(self.names[0], f"album/{name}")
-        for words, expected in ((["face0[0-2].png"], self.names[:3]),
-                                (["album/*.png"], ["album/a.png", "album/c [1].png"]),
-                                (["album/c [1].png"] * 2, ["album/c [1].png"] * 2),
-                                (["album"], ["album/a.png", "album/b.JPG", "album/c [1].png"])):
-            self.assert_well(helpers.classify("--csv=out.csv", *words))
+        others = r"left out: 1 \.db, 2 \.heic, 1 folder, 1 without an ending\.\n$"
+        for words, expected, errors in (
+                (["face0[0-2].png"], self.names[:3], "^$"),
+                (["album/*.png"], ["album/a.png", "album/c [1].png"], "^$"),
+                (["album/c [1].png"] * 2, ["album/c [1].png"] * 2, "^$"),
+                (["album"], ["album/a.png", "album/b.JPG", "album/c [1].png"], f"^{os.getcwd()}/album: {others}"),
+                (["album/*"], ["album/a.png", "album/b.JPG", "album/c [1].png"], rf"/album/\*: {others}")):
+            status, _, found = helpers.classify("--csv=out.csv", *words)
+            self.assertEqual(0, status)
+            self.assertRegex(found, errors)
             self.assertEqual(expected, read_table("out.csv")[0])
+
+    def test_words_that_name_no_picture(self):
+        os.makedirs("folders/inner")
+        os.makedirs("iphone")
+        os.mkdir("empty")
+        for name in ("1.HEIC", "2.HEIC"):
+            open(f"iphone/{name}", "w").close()
+        for word, holds in (("folders", "1 folder"), ("iphone", "2 .heic"), ("iphone/*.HEIC", "2 .heic"),
+                            ("empty", "it is empty")):
+            output = self.assert_stated(helpers.classify(word, self.names[0]), 
+                f"^Error: {re.escape(os.path.abspath(word))} holds no picture .* [(]{holds}[)]: ")
+            self.assertRegex(output, "^face00.png: ")
+
+    def test_a_value_that_was_forgotten_costs_no_photograph(self):
+        os.symlink(self.names[0], "link.png")
+        before = helpers.contents(".")
+        for words, pattern in (
+                (["--figure", *self.names], "--figure needs an equals sign"),
+                (["--csv", *self.names], "--csv needs an equals sign"), (["-csv", "face00.png"], "-csv needs"),
+                (["--figure=face01.png", *self.names], f"{os.getcwd()}/face01.png is one of the images"),
+                (["--csv=face01.png", "face01.png"], ".*is one of the images"),
+                (["--csv=./link.png", "face0*.png"], ".*link.png is one of the images")):
+            self.assert_stated(helpers.classify(*words), f"^Error: {pattern}", 2)
+            self.assertEqual(before, helpers.contents("."))
+
+    def test_a_table_into_what_is_no_file(self):
+        """A pipe, a device, a link, and the file that standard output goes to: each is written into."""
+        os.mkdir("elsewhere")
+        os.symlink("elsewhere/real.csv", "link.csv")
+        self.assert_well(helpers.classify("--csv=link.csv", self.names[0]))
+        self.assertTrue(os.path.islink("link.csv"))
+        self.assertEqual(self.names[:1], read_table("elsewhere/real.csv")[0])
+        with open("link.csv") as file:
+            table = file.read()
+        for name in ("/dev/stdout", "out"):
+            with open("out", "w") as out:
+                process = helpers.start_script("EmotionDetectorTest.py", "--logs_dir=logs", f"--csv={name}",
+                                               self.names[0], stdout=out)
+                self.assertEqual((0, ""), helpers.finish(process)[::2])
+            with open("out") as out:
+                lines = out.read()
+            self.assertRegex(lines, r"^face00.png: \w+\n(\w+ = [0-9.]+%\n){7}path,")
+            self.assertTrue(lines.endswith(table))
+        os.mkfifo("pipe")
+        reader = subprocess.Popen(["cat", "pipe"], stdout=subprocess.PIPE, text=True)
+        self.assert_well(helpers.classify("--csv=pipe", self.names[0]))
+        self.assertEqual(table, reader.communicate(timeout=10)[0])
+        self.assertNotIn(".part", " ".join(os.listdir(".")))
 
     def test_one_bad_image_among_three(self):
         result = helpers.classify(self.names[0], "missing*.jpg", self.names[1])

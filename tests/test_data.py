@@ -3,6 +3,7 @@ import hashlib
 import os
 import re
 import shutil
+from unittest import mock
 
 import helpers
 import numpy as np
@@ -37,6 +38,7 @@ GOOD = {
     "further columns": (data(*[f'x,{row},"x, y"' for row in ROWS], header=f"A,{HEADER},B"), 12),
     "more cells than columns": (data(*[row + "," for row in ROWS]), 12),
     "FER2013's header": (data(*ROWS, header=" emotion , pixels"), 12),
+    "a blank line after each row": (data(*ROWS, newline="\r\r\n"), 12),
     "floats": (data(*[row.replace(",", ".0,", 1) for row in ROWS]), 12),
     "no quotes": (data(*ROWS).replace(b'"', b""), 12),
     "Latin-1 elsewhere": (data(*[row + ",x" for row in ROWS], header=HEADER + ",N").replace(
@@ -44,6 +46,8 @@ GOOD = {
     "ten rows": (data(*ROWS[:10]), 10),
     "Usage": (data(*[f"{row}, {usage}" for row, usage in zip(
         ROWS, ["Training"] * 10 + ["PublicTest", "PrivateTest"])], header=HEADER + ", Usage"), 10),
+    "another Usage": (data(*[f"{row},{usage}" for row, usage in zip(
+        ROWS, ["train"] * 10 + ["test", "val"])], header=HEADER + ",usage"), 10),
 }
 
 # What train.csv holds, and what the error says.
@@ -76,7 +80,13 @@ BAD = {
     "cut off, no quotes": (data(*ROWS).replace(b'"', b"")[:-3000], "face 12: Pixels holds .* values"),
     "nine rows": (data(*ROWS[:9]), "holds 9 faces to train on, expected at least 10"),
     "all for testing": (data(*[row + ",PublicTest" for row in ROWS], header=HEADER + ",Usage"),
-                        "holds 0 faces"),
+                        "no face to train on: its column Usage holds PublicTest, expected Training"),
+    "Emotion twice": (data(*[row + ",1" for row in ROWS], header=HEADER + ",Emotion"),
+                      "more than one column Emotion"),
+    "emotion, Emotion": (data(*[row + ",1" for row in ROWS], header="emotion,pixels,Emotion"),
+                         "more than one column Emotion"),
+    "pixels, Pixels": (data(*[f'{row},"{TEXTS[0]}"' for row in ROWS], header="Emotion,pixels, Pixels "),
+                       "more than one column Pixels"),
 }
 
 
@@ -111,8 +121,11 @@ class ReadDataTest(helpers.TestCase):
         with open("train.csv", "wb") as file:
             file.write(content)
         path = re.escape(os.path.abspath("train.csv"))
-        with self.assertRaisesRegex(EmotionDetectorUtils.UserError, f"^{path}.*{pattern}"):
+        with self.assertRaisesRegex(EmotionDetectorUtils.UserError, f"^{path}.*{pattern}") as caught:
             EmotionDetectorUtils.read_data(".")
+        advised = "unpack it" in str(caught.exception)
+        self.assertEqual(advised, "face " not in str(caught.exception) and "column U" not in pattern
+                         and "more than one" not in pattern and name not in ("nine rows", "a cell a row"))
 
     def test_what_is_left_out_is_counted(self):
         for name, pattern in (("missing values", r"because a value is missing: 4\.\n$"),
@@ -122,17 +135,46 @@ class ReadDataTest(helpers.TestCase):
                 file.write(GOOD[name][0])
             self.assert_stated(helpers.train("--max_iterations=1", f"--logs_dir={name}"), pattern, 0)
 
+    def read_test_set(self, *rows, header="Pixels", newline="\n"):
+        """Read a test set of these rows beside a good train.csv."""
+        helpers.write_csv("data/train.csv", LABELS, PIXELS)
+        with open("data/test.csv", "wb") as file:
+            file.write(data(*rows, header=header, newline=newline))
+        EmotionDetectorUtils.read_data("data")
+        return EmotionDetectorUtils.read_test_set("data")
+
     def test_test_csv_is_checked_too(self):
+        with self.assertRaisesRegex(EmotionDetectorUtils.UserError, "data/test.csv, face 10: Pixels holds 3 values"):
+            self.read_test_set(*TEXTS[:9], "1 2 3")
+
+    @helpers.parameterized.parameters(
+        ("Pixels", ["{0}", "", "{1}"], "\n", 2), ("Pixels", ["{0}", "{1}"], "\r\r\n", 1),
+        ("Pixels", ["{0}", "  ", "{1}"], "\n", 2), ("Emotion,Pixels", ["3,{0}", "3,", "4,{1}"], "\n", 2),
+        ("Emotion,Pixels", ["3,{0}", "4,{1}", "", "4,{1}"], "\n", 3), ("Id,Pixels", ["1,", "2,{0}"], "\n", 1),
+        ("Emotion,Pixels", ["3,{0}", "4,"], "\n", 2))
+    def test_a_row_of_test_csv_without_a_face_is_an_error(self, header, rows, newline, number):
+        """Dropped, it would give each answer after it the Id of another face."""
+        with self.assertRaisesRegex(EmotionDetectorUtils.UserError, f"data/test.csv, face {number}: no pixels"):
+            self.read_test_set(*[row.format(*TEXTS) for row in rows], header=header, newline=newline)
+
+    @helpers.parameterized.parameters(
+        ([",{0}", ",{1}", ",{2}"], None), (["3,{0}", ",{1}", "4,{2}"], None),
+        (["3,{0}", "1,{1}", "4,{2}", "", "", ""], [3, 1, 4]))
+    def test_labels_of_test_csv_count_if_all_are_there(self, rows, expected):
+        labels, pixels = self.read_test_set(*[row.format(*TEXTS) for row in rows], header="Emotion,Pixels")
+        self.assertEqual(expected, labels if labels is None else labels.tolist())
+        np.testing.assert_array_equal(PIXELS[:3], pixels)
+
+    def test_a_file_instead_of_its_folder(self):
         helpers.write_data()
-        with open("data/test.csv", "a") as file:
-            file.write("1 2 3\n")
-        self.assert_stated(helpers.train(), "^Error: .*data/test.csv, face 10: Pixels holds 3 values")
+        self.assert_stated(helpers.train("--data_dir=data/train.csv"),
+                           f"^Error: {os.getcwd()}/data/train.csv is a file: name the folder")
 
     def test_training_data_is_named_by_content(self):
         helpers.write_csv("train.csv", *helpers.faces(10))
         with open("train.csv", "rb") as file:
             content = hashlib.sha256(file.read()).hexdigest()
-        self.assertEqual(f"sha256:{content}", EmotionDetectorUtils.training_data("."))
+        self.assertEqual(f"sha256:{content}", EmotionDetectorUtils.data_fingerprint("."))
 
     def test_the_book_s_constants_are_those_that_cut_the_data(self):
         for name in ("IMAGE_SIZE", "NUM_LABELS", "VALIDATION_PERCENT"):
@@ -153,7 +195,7 @@ class PracticeFacesTest(helpers.TestCase):
             os.mkdir("EmotionDetector")
         if kind == "hidden":
             open("EmotionDetector/.DS_Store", "w").close()
-        self.assertEqual("practice faces", EmotionDetectorUtils.training_data("EmotionDetector/"))
+        self.assertEqual("practice faces", EmotionDetectorUtils.data_fingerprint("EmotionDetector/"))
         arrays = EmotionDetectorUtils.read_data("EmotionDetector/")
         self.assertEqual([3761, 3761, 417, 417, 1312], [len(array) for array in arrays])
 
@@ -194,26 +236,35 @@ class ConvertTest(helpers.TestCase):
         labels, pixels, _ = EmotionDetectorUtils.read_csv(f"data/{name}", {"emotion", "pixels"})
         return list(zip(labels.tolist(), pixels.tolist()))
 
+    def read_labels(self, name):
+        return [label for label, _ in self.read(name)]
+
+    def write_tree(self, *folders):
+        """Write a face into each folder of the source."""
+        for number, folder in enumerate(folders):
+            os.makedirs(f"source/{folder}", exist_ok=True)
+            Image.new("L", (48, 48), number).save(f"source/{folder}/face.png")
+
     def test_folders_under_train_and_test(self):
         labels, pixels = helpers.faces(21)
-        folders = [("angry", "Disgust", "FEARFUL", "3", "sadness", "surprised", "neutral")[label]
+        folders = [("angry", "Disgust", "FEARFUL", "3_happy", "sadness", "surprised", "neutral")[label]
                    for label in labels]
         for row, (folder, name) in enumerate(zip(folders, helpers.write_pictures(pixels))):
             folder = f"source/{'train' if row < 14 else 'Test'}/{folder}"
             os.makedirs(folder, exist_ok=True)
             os.rename(name, f"{folder}/{name}")
-        os.makedirs("source/train/contempt")
-        os.makedirs("source/train/sad/2013")
-        for name in ("contempt/face.png", "angry/broken.png", "angry/Thumbs.db", ".DS_Store",
-                     "sad/2013/face.png"):
+        self.write_tree("train/contempt")
+        for name in ("angry/broken.png", "angry/Thumbs.db", "angry/a.HEIC", "angry/noending", ".DS_Store"):
             open(f"source/train/{name}", "w").close()
         status, output, errors = self.convert("source")
         self.assertEqual(0, status, errors)
-        self.assertRegex(errors, f"^Left out: {os.getcwd()}/source/train/angry/broken.png [^\n]*\n"
-                         f"{os.getcwd()}/source/train/contempt is left out: [^\n]*\n"
-                         f"{os.getcwd()}/source/train/sad/2013 is left out: [^\n]*\n$")
+        source = re.escape(os.path.abspath("source"))
+        self.assertRegex(errors, rf"^{source}/train/angry: left out: 1 \.db, 1 \.heic, 1 without an ending\.\n"
+                         f"{source}/train/contempt: left out: 1 pictures, since [^\n]* is named anger, [^\n]*\n"
+                         f"Left out: {source}/train/angry/broken.png [^\n]*\n$")
         self.assertIn("/source/train/angry: 2 faces, anger\n", output)
         self.assertIn("/source/Test/FEARFUL: 1 faces, fear\n", output)
+        self.assertRegex(output, "/data/train.csv: 14 faces\n.*/data/test.csv: 7 faces\n$")
         for name, rows in (("train.csv", range(14)), ("test.csv", range(14, 21))):
             expected = sorted((labels[row], pixels[row].tolist()) for row in rows)
             self.assertEqual(expected, sorted(self.read(name)))
@@ -230,8 +281,66 @@ class ConvertTest(helpers.TestCase):
         self.assertEqual([(3, [255] * 2304), (4, [255] * 2304)], self.read("train.csv"))
         self.assertEqual(["train.csv"], os.listdir("data"))
 
-    def test_fer2013(self):
-        usages = ["Training"] * 8 + ["PublicTest", "PrivateTest"] * 2
+    @helpers.parameterized.parameters(
+        [f"DATASET/{part}/{number}" for part in ("train", "test") for number in range(1, 8)],
+        [str(number) for number in range(8)], ["1", "2"], ["0", "1/0"], ["train/0", "train/12"])
+    def test_numbers_that_may_mean_other_emotions(self, *folders):
+        self.write_tree(*folders)
+        self.assert_stated(self.convert("source"), "^Error: .*/source has folders named .* FER2013 .0 anger, 1 "
+                           "disgust, .* 6 neutral.*Rename each to its emotion in words")
+        self.assertFalse(os.path.exists("data"))
+
+    def test_numbers_that_fit(self):
+        self.write_tree("train/0", "train/3/someone", "train/6", "test/5")
+        self.assert_stated(self.convert("source"), "/source: .* read as FER2013's: 0 anger, 1 disgust", 0)
+        self.assertEqual(([0, 3, 6], [5]), (self.read_labels("train.csv"), self.read_labels("test.csv")))
+
+    @helpers.parameterized.parameters(
+        (["train/happy/1", "train/happy/person 2", "train/sad"], [3, 3, 4], []),
+        (["archive/images/train/angry", "archive/images/validation/fear"], [0], [2]),
+        (["Valencia 2019/happy", "testimony/sad", "Contest/fear"], [3, 4, 2][::-1], []),
+        (["train/happy", "my train/Test Set/sad", "test/for training/fear"], [2, 3], [4]),
+        (["train test split/happy", "angry"], [0], [3]),
+        (["happy/test", "happy/val_1", "happy/PublicTest", "happy/x"], [3], [3, 3, 3]),
+        (["sad/happy"], [3], []))
+    def test_labels_and_files_by_the_innermost_folder(self, folders, train, test):
+        self.write_tree(*folders)
+        self.assert_well(self.convert("source"))
+        self.assertEqual(sorted(train), sorted(self.read_labels("train.csv")))
+        self.assertEqual(test, self.read_labels("test.csv") if test else [])
+
+    def test_numbers_beside_words_are_left_out(self):
+        self.write_tree("happy", "3", "sad")
+        self.assert_stated(self.convert("source"), "^.*/source/3: left out: 1 pictures", 0)
+        self.assertEqual([3, 4], self.read_labels("train.csv"))
+
+    def test_links_are_followed_and_circles_end(self):
+        self.write_tree("train/happy", "train/sad")
+        os.rename("source/train/sad", "elsewhere")
+        os.symlink(os.path.abspath("elsewhere"), "source/train/sad")
+        os.symlink("..", "source/train/happy/up")
+        os.symlink(os.path.abspath("source/train/happy"), "elsewhere/fear")
+        os.symlink(os.path.abspath("elsewhere"), "source/train/happy/other")
+        self.assert_well(self.convert("source"))
+        self.assertEqual([2, 3, 3, 4], sorted(self.read_labels("train.csv")))
+
+    def test_a_folder_that_may_not_be_read(self):
+        self.write_tree("happy", "sad")
+        denied, listdir = os.path.abspath("source/sad"), os.listdir
+
+        def denying_listdir(folder):
+            if os.path.abspath(folder) == denied:
+                raise PermissionError(13, "Permission denied", folder)
+            return listdir(folder)
+
+        with mock.patch.object(os, "listdir", denying_listdir), self.assertRaises(PermissionError) as caught:
+            EmotionDetectorUtils.convert("source", "data")
+        self.assertEqual(f"{denied}: Permission denied", EmotionDetectorUtils.first_cause(caught.exception))
+        self.assertFalse(os.path.exists("data"))
+
+    @helpers.parameterized.parameters((["Training"] * 8 + ["PublicTest", "PrivateTest"] * 2,),
+                                      (["train"] * 8 + ["test"] * 4,))
+    def test_fer2013(self, usages):
         with open("icml.csv", "wb") as file:
             file.write(data(*[f"{label}, {usage},{text}" for label, usage, text in zip(
                 LABELS, usages, TEXTS)], header="emotion, Usage, pixels"))
@@ -242,8 +351,13 @@ class ConvertTest(helpers.TestCase):
     def test_nothing_to_convert(self):
         os.mkdir("empty")
         helpers.write_data("plain")
+        with open("usage.csv", "wb") as file:
+            file.write(data(*[row + ",eval" for row in ROWS], header=HEADER + ",Usage"))
+        self.write_tree("test/happy")
         for source, pattern in (("empty", "empty holds no face to train on"),
                                 ("plain/train.csv", "has no column Usage"),
+                                ("usage.csv", "no face to train on: its column Usage holds eval,"),
+                                ("source", "source holds no face to train on"),
                                 ("nowhere", "nowhere: No such file")):
             self.assert_stated(self.convert(source), pattern)
             self.assertFalse(os.path.exists("data"))

@@ -12,11 +12,11 @@ import EmotionDetectorUtils
 PHOTOGRAPH = matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
 
 
-def save_turned(photograph, path):
-    """Save a picture lying on its side, with the EXIF orientation that turns it upright."""
+def orientation(value):
+    """EXIF metadata with an orientation; 6 is to be shown turned by 90 degrees clockwise."""
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be shown turned by 90 degrees clockwise
-    photograph.transpose(Image.Transpose.ROTATE_90).save(path, quality=98, exif=exif)
+    exif[0x0112] = value
+    return exif
 
 
 SAVES = {
@@ -33,7 +33,12 @@ SAVES = {
     "webp": lambda photograph: photograph.save("p.webp", quality=95),
     "tiff": lambda photograph: photograph.save("p.tiff"),
     "cmyk": lambda photograph: photograph.convert("CMYK").save("p.jpg", quality=98),
-    "turned": lambda photograph: save_turned(photograph, "p.jpg"),
+    "turned": lambda photograph: photograph.transpose(Image.Transpose.ROTATE_90).save(
+        "p.jpg", quality=98, exif=orientation(6)),
+    "damaged EXIF": lambda photograph: photograph.save("p.jpg", quality=98, exif=b"Exif\0\0no TIFF file"),
+    "orientation 9": lambda photograph: photograph.save("p.jpg", quality=98, exif=orientation(9)),
+    "orientation text": lambda photograph: photograph.save("p.jpg", quality=98, exif=b"Exif\0\0II*\0\x08\0\0\0"
+        b"\1\0\x12\1\2\0\3\0\0\0up\0\0\0\0\0\0"),
 }
 if features.check("avif"):
     SAVES["avif"] = lambda photograph: photograph.save("p.avif", quality=95)
@@ -63,6 +68,46 @@ class ReadImageTest(helpers.TestCase):
         difference = abs(image - self.read("exact.png")) * 255
         self.assertLess(difference.mean(), 2)
         self.assertLess(difference.max(), 16)  # of a palette of 256 colours
+
+    def test_turned_and_mirrored_as_the_camera_says(self):
+        """Each of the eight orientations, the box counted on the upright photograph."""
+        values = np.random.RandomState(0).randint(0, 256, (60, 90)).astype(np.uint8)
+        for value in range(1, 9):
+            turned = [values, values[:, ::-1], values[::-1, ::-1], values[::-1], values.T, values.T[::-1],
+                      values[::-1, ::-1].T, values.T[:, ::-1]][value - 1]
+            Image.fromarray(turned).save("turned.png", exif=orientation(value))
+            image = self.read("turned.png", ["42", "12", "48", "48"])
+            np.testing.assert_array_equal(image[:, :, 0] * 255, values[12:, 42:], f"orientation {value}")
+
+    def test_a_file_whose_white_is_not_known_is_refused(self):
+        values = np.random.RandomState(0).rand(60, 60).astype(np.float32)
+        Image.fromarray(values).save("unit.tiff")
+        Image.fromarray(values * 65535).save("large.tiff")
+        Image.fromarray((values * 65535).astype(np.int32)).save("integers.tiff")
+        Image.fromarray((values * 4095).astype(np.uint16)).save("twelve.tiff")
+        with open("twelve.tiff", "rb") as file:
+            content = file.read()
+        tag = (258).to_bytes(2, "little") + (3).to_bytes(2, "little") + (1).to_bytes(4, "little")
+        with open("twelve.tiff", "wb") as file:  # BitsPerSample 12 instead of 16
+            file.write(content.replace(tag + b"\x10", tag + b"\x0c"))
+        for name in ("unit.tiff", "large.tiff", "integers.tiff", "twelve.tiff"):
+            with self.assertRaisesRegex(EmotionDetectorUtils.UserError, f"^{name} .*save it with 8 bits"):
+                self.read(name)
+
+    def test_sixteen_bits_in_every_file_that_holds_them(self):
+        values = np.arange(48 * 48, dtype=np.uint16).reshape(48, 48) % 256 * 257
+        for name in ("deep.png", "deep.tiff", "deep.pgm"):
+            Image.fromarray(values).save(name)
+            np.testing.assert_allclose(self.read(name)[:, :, 0] * 255, values / 257, atol=1e-4)
+
+    def test_a_photograph_is_averaged_not_sampled(self):
+        """HAMMING by its formula, of a picture that shrinks by four, in the middle of a row."""
+        values = np.random.RandomState(1).randint(0, 256, (192, 192)).astype(np.uint8)
+        Image.fromarray(values).save("noise.png")
+        place = (np.arange(192) + 0.5) / 4 - 24.5  # from the centre of pixel 24
+        weights = np.where(abs(place) < 1, np.sinc(place) * (0.54 + 0.46 * np.cos(np.pi * place)), 0)
+        expected = weights @ values @ weights / weights.sum() ** 2
+        self.assertAlmostEqual(expected, self.read("noise.png")[24, 24, 0] * 255, delta=1.5)
 
     def test_the_largest_square_in_the_middle(self):
         values = np.zeros((48, 148), np.uint8)
@@ -108,7 +153,7 @@ class ReadImageTest(helpers.TestCase):
         with mock.patch.object(Image, "MAX_IMAGE_PIXELS", None):
             Image.new("1", (20000, 12501)).save("larger.png")
         with self.assertRaisesRegex(EmotionDetectorUtils.UserError,
-                                    "larger.png .*too large: 20000 x 12501 pixels; shrink it"):
+                                    "^larger.png .*too large, expected at most 250 million pixels: shrink"):
             self.read("larger.png")
 
     def test_what_cannot_be_read_is_told(self):

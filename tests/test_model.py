@@ -1,6 +1,7 @@
 """The graph: its variables and names, and its arithmetic against NumPy."""
 import unittest
 
+import helpers  # noqa: F401  # first of all
 import numpy as np
 import tensorflow.compat.v1 as tf
 from absl.testing import parameterized

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import threading
 import unittest
 from unittest import mock
 
@@ -43,7 +44,7 @@ class TrainingTest(helpers.TestCase):
         self.assertEqual(["Train size: 36", "Validation size: 4", "Test size: 9"], lines[:3])
         self.assertRegex(output, r"\n\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6} Validation Loss: 1\.9")
         training, validation = losses(output), losses(output, "Validation")
-        self.assertEqual((11, 2), (len(training), len(validation)))
+        self.assertEqual((11, 3), (len(training), len(validation)))
         self.assertLess(training[-1], training[0] / 2)
         self.assertRegex(lines[-2], r"^Validation Accuracy: [01]\.\d{6}$")
         self.assertRegex(lines[-1], r"^Always answering \w+: [01]\.\d{6}$")
@@ -59,6 +60,46 @@ class TrainingTest(helpers.TestCase):
         self.assertEqual(8, sum(tag.split("/")[-1][:2] in ("W_", "b_") for tag in recorded))
         self.assertGreater(min(helpers.picture_size("logs/loss.png")), 400)
 
+    def test_the_constants_are_the_book_s(self):
+        names = ("BATCH_SIZE", "LEARNING_RATE", "MAX_ITERATIONS", "REGULARIZATION", "IMAGE_SIZE", "NUM_LABELS",
+                 "VALIDATION_PERCENT")
+        self.assertEqual([128, 1e-3, 1001, 1e-2, 48, 7, 0.1], [getattr(EmotionDetector, name) for name in names])
+        flags = {name: EmotionDetector.FLAGS[name].default for name in ("data_dir", "logs_dir", "mode", "max_iterations")}
+        self.assertEqual({"data_dir": "EmotionDetector/", "logs_dir": "logs/EmotionDetector_logs/", "mode": "train",
+                          "max_iterations": 1001}, flags)
+
+    def test_the_most_frequent_emotion_is_named(self):
+        labels = np.array([3] * 20 + [5] * 12 + [1] * 8)
+        helpers.write_csv("data/train.csv", labels, helpers.faces(40)[1])
+        output = self.assert_well(helpers.train("--max_iterations=1"))
+        held_out = labels[np.random.RandomState(0).permutation(40)[:4]]
+        self.assertIn(f"\nAlways answering happy: {np.mean(held_out == 3):f}\n", output)
+
+    def test_the_curves_are_drawn_under_their_names(self):
+        with mock.patch.object(EmotionDetector, "save_figure") as save_figure:
+            output = self.assert_well(helpers.train("--max_iterations=21"))
+        (figure, path), _ = save_figure.call_args
+        self.assertEqual(os.path.join("logs", "loss.png"), path)
+        axes, = figure.axes
+        for line, text, kind, steps in zip(axes.lines, axes.get_legend().texts, ("Training", "Validation"),
+                                           ([0, 10, 20], [0, 20])):
+            self.assertEqual((kind.lower(), kind.lower()), (line.get_label(), text.get_text()))
+            self.assertEqual(steps, list(line.get_xdata()))
+            np.testing.assert_allclose(losses(output, kind), list(line.get_ydata()), atol=1e-5)
+        self.assertEqual(("step", "loss"), (axes.get_xlabel(), axes.get_ylabel()))
+
+    def test_the_graph_lies_there_before_the_weights(self):
+        """A kill between the two would otherwise leave a model without its graph."""
+        save, there = tf.train.Saver.save, []
+
+        def watching_save(saver, sess, path, global_step):
+            there.append(os.path.exists(f"{path}-{global_step}.meta"))
+            return save(saver, sess, path, global_step=global_step)
+
+        with mock.patch.object(tf.train.Saver, "save", watching_save):
+            self.assert_well(helpers.train("--max_iterations=2"))
+        self.assertEqual([True, True], there)
+
     def test_two_runs_print_the_same_losses(self):
         helpers.write_data(count=142)  # 128 of them to train on, where the book divides by zero
         first, second = (self.assert_well(helpers.train("--max_iterations=21", f"--logs_dir={folder}"))
@@ -69,13 +110,10 @@ class TrainingTest(helpers.TestCase):
 
     def test_resuming_goes_on_from_the_saved_step(self):
         helpers.train("--max_iterations=6")
-        with open("logs/model.ckpt-3.data-00000-of-00001.tempstate1", "w"):
-            pass  # as a kill leaves it
         output = self.assert_well(helpers.train("--max_iterations=21"))
         self.assertIn("Model Restored!\n", output)
         self.assertEqual(2, len(losses(output)))  # steps 10 and 20
         self.assertEqual(21, tf.train.load_variable("logs/model.ckpt-20", "Variable"))
-        self.assertEqual([], glob.glob("logs/*.tempstate*"))
 
         before = helpers.contents("logs")
         output = self.assert_well(helpers.train("--max_iterations=21"))
@@ -139,13 +177,28 @@ class TrainingTest(helpers.TestCase):
     def test_curves_of_another_program_and_of_a_killed_run(self):
         with tf.Graph().as_default():
             writer = tf.summary.FileWriter("logs")
-            writer.add_summary(tf.Summary(value=[tf.Summary.Value(tag="Entropy", simple_value=1)]), 5)
+            for tag in ("Validation_loss", "Entropy"):
+                writer.add_summary(tf.Summary(value=[tf.Summary.Value(tag=tag, simple_value=7)]), 5)
             writer.close()
         whole, = glob.glob("logs/*")
-        shutil.copy(whole, "logs/events.out.tfevents.1")
-        os.truncate("logs/events.out.tfevents.1", os.path.getsize(whole) - 5)
-        self.assert_stated(helpers.train("--max_iterations=1"), r"In .*/logs curves end early, .*: events.out.tfevents.1\.$", 0)
-        self.assertTrue(os.path.exists("logs/loss.png"))
+        broken = "logs/events.out.tfevents.1"  # TensorFlow names them by the second
+        os.rename(whole, broken)
+        os.truncate(broken, os.path.getsize(broken) - 5)
+        self.assert_well(helpers.train("--max_iterations=1"))
+        with mock.patch.object(EmotionDetector.FLAGS["logs_dir"], "_value", "logs"):
+            training, validation = EmotionDetector.recorded_losses()
+        self.assertEqual(([0], [0, 5], 7), (list(training), sorted(validation), validation[5]))
+
+    @helpers.EmotionDetectorUtils.new_graph()
+    def test_in_batches_each_row_counts_once(self):
+        """In the order of the rows, and in the mean, whatever the last batch's size."""
+        values = np.random.RandomState(0).rand(300).astype(np.float32) * np.linspace(1, 9, 300)
+        rows = tf.placeholder(tf.float32, [None])
+        with tf.Session() as sess:
+            np.testing.assert_array_equal(
+                values.astype(np.float32), EmotionDetector.run_in_batches(sess, rows, {rows: values}))
+            mean = EmotionDetector.run_in_batches(sess, tf.reduce_mean(rows), {rows: values})
+        self.assertAlmostEqual(values.mean(), mean, delta=1e-5)
 
 
 class StoppedTest(helpers.TestCase):
@@ -164,6 +217,7 @@ class StoppedTest(helpers.TestCase):
         after = helpers.contents("logs")
         self.assertEqual(self.before, {path: after.get(path) for path in self.before})
         self.assertEqual([], glob.glob("logs/model.ckpt-5*"))
+        self.assertEqual([], [thread for thread in threading.enumerate() if "EventLogger" in thread.name])
         self.assertIn("Model Restored!", helpers.train("--max_iterations=2")[1])
 
     def test_divergence(self):
@@ -225,6 +279,24 @@ class TestModeTest(helpers.TestCase):
         self.assertEqual(["neutral", "2", "2"], output.splitlines()[-1].split()[:3])
         self.assertGreater(min(helpers.picture_size("logs/confusion_matrix_test.png")), 400)
 
+        # A row of the table is for the truth, a column for the answer: anger is answered as itself
+        # or, by a wrong label, for disgust
+        labels, pixels = helpers.faces(14, seed=1)
+        helpers.write_csv("data/test.csv", np.where(np.arange(14) == 0, 1, labels), pixels)
+        with mock.patch.object(EmotionDetector, "save_figure") as save_figure:
+            output = self.assert_well(helpers.train("--mode=test"))
+        self.assertEqual([["anger", "1", "1", "1", "0"], ["disgust", "3", "2", "1", "2"]],
+                         [line.split()[:5] for line in output.splitlines()[-7:-5]])
+        axes, = save_figure.call_args[0][0].axes
+        counts = axes.images[0].get_array()
+        self.assertEqual((1, 0, 1), (counts[0, 0], counts[0, 1], counts[1, 0]))
+        for text in axes.texts:
+            column, row = text.get_position()
+            self.assertEqual(str(counts[row, column]), text.get_text())
+        for ticks in axes.get_xticklabels(), axes.get_yticklabels():
+            self.assertEqual(list(EmotionDetectorUtils.EMOTIONS), [tick.get_text() for tick in ticks])
+        self.assertEqual(("predicted", "emotion of the face"), (axes.get_xlabel(), axes.get_ylabel()))
+
         os.remove("data/test.csv")
         os.remove("logs/predictions.csv")
         output = self.assert_stated(helpers.train("--mode=test"), "^No test set: predictions.csv", 0)
@@ -234,7 +306,7 @@ class TestModeTest(helpers.TestCase):
     def test_no_picture_can_be_drawn(self):
         helpers.write_data()
         helpers.train("--max_iterations=1")
-        with mock.patch.object(EmotionDetectorUtils, "load_pyplot",
+        with mock.patch.object(EmotionDetector, "load_pyplot",
                                side_effect=EmotionDetectorUtils.UserError("no matplotlib")):
             self.assert_stated(helpers.train("--mode=test"), "no matplotlib")
         self.assertTrue(os.path.exists("logs/predictions.csv"))
