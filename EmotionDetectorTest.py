@@ -161,35 +161,40 @@ def select_box(sess, photograph, seen, bars, name):
     from matplotlib.widgets import RectangleSelector
 
     def ask(*_events):
+        nonlocal answered
+        photograph.figure.canvas.draw_idle()
         left, right, top, bottom = map(round, selector.extents)
         box = left, top, right - left, bottom - top
         try:
-            picture, size = open_again(name)
+            picture, size = open_once(name)
             image = EmotionDetectorUtils.shrink(picture, EmotionDetectorUtils.crop_box(name, size, box))
         except UserError as error:
             warn(f"Error: {error}")
+            selector.extents = answered
             return
+        answered = selector.extents
         probabilities, = classify(sess, [image])
-        print(f"{name} --box={','.join(map(str, box))}: {EMOTIONS[probabilities.argmax()]}")
+        emotion = EMOTIONS[probabilities.argmax()]
+        print(f"{name} --box={','.join(map(str, box))}: {emotion}")
         seen.images[0].set_data(image[:, :, 0])
         for bar, probability in zip(bars.patches, probabilities):
             bar.set_width(100 * probability)
-        bars.set_title(EMOTIONS[probabilities.argmax()])
-        photograph.figure.canvas.draw_idle()
+        bars.set_title(emotion)
 
-    drawn, = photograph.patches
-    drawn.remove()
-    photograph.set_title(f"{photograph.get_title()}\ndrag a box over a face", parse_math=False, fontsize="small")
-    selector = RectangleSelector(photograph, ask, useblit=True, button=1, interactive=True,
+    first, = photograph.patches
+    first.remove()
+    open_once(name)
+    photograph.set_title(f"{photograph.get_title()}\ndrag a box over the face", parse_math=False, fontsize="small")
+    selector = RectangleSelector(photograph, ask, button=1, interactive=True,
                                  props={"fill": False, "edgecolor": "r"})
-    left, top = drawn.get_xy()
-    selector.extents = left, left + drawn.get_width(), top, top + drawn.get_height()
+    answered = first.get_x(), first.get_x() + first.get_width(), first.get_y(), first.get_y() + first.get_height()
+    selector.extents = answered
     return selector
 
 
 @functools.lru_cache(maxsize=4)  # a photograph of 100 million pixels takes a second to read
-def open_again(name):
-    """Open a picture as `read_image` does, for the next box on it."""
+def open_once(name):
+    """Open a picture as `read_image` does, and keep it for the next box on it."""
     return EmotionDetectorUtils.open_picture(name, "L")
 
 

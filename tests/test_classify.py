@@ -5,9 +5,11 @@ import re
 import shutil
 import subprocess
 import unittest
+from unittest import mock
 
 import helpers
 import numpy as np
+from matplotlib.backend_bases import MouseEvent
 from PIL import Image
 
 import EmotionDetectorUtils
@@ -144,6 +146,72 @@ class ClassifyTest(helpers.TestCase):
             self.assert_well(helpers.classify(f"--figure=sheet.{ending}", *names))
         self.assert_stated(helpers.classify("--figure=sheet.png", *names * 11),
                            "^Error: 110 images are too many for a drawing, expected at most 100", 2)
+
+    def test_the_box_is_drawn_where_it_lies(self):
+        Image.new("L", (90, 60)).save("wide.png")
+        with mock.patch.object(EmotionDetectorUtils, "save_figure") as save_figure:
+            for flags, expected in (([], (15, 0, 60, 60)), (["--box=30,20,35,25"], (30, 20, 35, 25))):
+                self.assert_well(helpers.classify("--figure=x.png", *flags, "wide.png"))
+                photograph, seen, bars = save_figure.call_args[0][0].axes
+                box, = photograph.patches
+                self.assertEqual(expected, (*box.get_xy(), box.get_width(), box.get_height()))
+                self.assertEqual([0, 90, 60, 0], photograph.images[0].get_extent())
+        self.assertEqual(list(EmotionDetectorUtils.EMOTIONS), [tick.get_text() for tick in bars.get_yticklabels()])
+        self.assertEqual(("wide.png", "what the network saw"), (photograph.get_title(), seen.get_title()))
+
+    def show(self, act, *args):
+        """Classify with --show; while the window is open, `act` is called with its axes, three for each image."""
+        plt = EmotionDetectorUtils.load_pyplot(show=False)
+        self.addCleanup(plt.close, "all")
+        with (mock.patch.object(EmotionDetectorUtils, "load_pyplot", return_value=plt),
+              mock.patch.object(plt, "show", lambda: act(plt.gcf().axes))):
+            return helpers.classify("--show", *args)
+
+    def drag(self, axes, start, end):
+        """Drag the mouse from one point of a photograph to another, in its pixels."""
+        canvas = axes.figure.canvas
+        for name, point in (("button_press_event", start), ("motion_notify_event", end), ("button_release_event", end)):
+            canvas.callbacks.process(name, MouseEvent(name, canvas, *axes.transData.transform(point), button=1))
+
+    def test_a_dragged_box_is_answered_at_once(self):
+        values = np.random.RandomState(0).randint(0, 256, (120, 200)).astype(np.uint8)
+        Image.fromarray(values).save("noise.png")
+        Image.open(self.names[2]).resize((200, 200)).save("face.png")
+        drawn = []
+
+        def act(axes):
+            self.assertRegex(axes[0].get_title(), "^noise.png\ndrag a box")
+            for photograph, start, end in ((0, (33, 21), (95.2, 78.6)), (3, (20, 30), (190, 195)),
+                                           (3, (50, 60), (53, 90)), (0, (150, 10), (400, 70)), (0, (175, 40), (190, 40))):
+                self.drag(axes[photograph], start, end)
+                _, seen, bars = axes[photograph:photograph + 3]
+                drawn.append((seen.images[0].get_array(), [bar.get_width() / 100 for bar in bars.patches], bars.get_title()))
+
+        status, output, errors = self.show(act, "noise.png", "face.png")
+        self.assertEqual(0, status)
+        asked = re.findall(r"^(\w+\.png) (--box=\S+): (\w+)$", output, re.MULTILINE)
+        # Drawn, drawn, drawn over the edge, and moved over it by the handle in its middle
+        self.assertEqual([("noise.png", "--box=33,21,62,58"), ("face.png", "--box=20,30,170,165"),
+                          ("noise.png", "--box=150,10,50,60"), ("noise.png", "--box=165,10,35,60")],
+                         [(name, box) for name, box, _ in asked])
+        self.assertRegex(errors, r"^Error: --box=50,60,3,30 does not lie in face.png, which is 200 pixels wide .*\n$")
+        for (name, box, emotion), (image, probabilities, title) in zip(asked, drawn[:2] + drawn[3:]):
+            self.assertIn(f"{name}: {emotion}\n", self.assert_well(helpers.classify("--csv=out.csv", box, name)))
+            np.testing.assert_allclose(read_table("out.csv")[1][0], probabilities, atol=1e-6)
+            np.testing.assert_array_equal(
+                EmotionDetectorUtils.read_image(name, box[6:].split(","))[:, :, 0], image)
+            self.assertEqual(emotion, title)
+        np.testing.assert_array_equal(drawn[2][0], drawn[1][0])  # a box that cannot be leaves all as it was
+        self.assertEqual(drawn[2][1:], drawn[1][1:])
+
+    def test_in_a_notebook_the_drawing_is_shown_as_it_is(self):
+        def act(axes):
+            self.assertEqual(self.names[0], axes[0].get_title())
+            self.assertLen(axes[0].patches, 1)
+            self.drag(axes[0], (5, 5), (40, 40))
+
+        with mock.patch.object(EmotionDetectorUtils, "INTERACTIVE", True):
+            self.assertNotIn("--box", self.assert_well(self.show(act, self.names[0])))
 
     @helpers.parameterized.parameters(
         ("--figure=none/out.png", "none/out.png cannot be written .No such file"),
