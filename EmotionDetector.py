@@ -184,7 +184,7 @@ def main(argv=None):
                     valid_loss = run_in_batches(sess, loss_val, feed_dict={input_dataset: valid_images,
                                                                            input_labels: valid_labels})
                     print("%s Validation Loss: %f" % (datetime.now(), valid_loss))  # noqa: UP031
-                    before_saving(saver, summary_writer, valid_loss, step)  # Not in the book: the graph, the curve
+                    before_saving(saver, summary_writer, valid_loss, step)  # Not in the book: the curve
                     saver.save(sess, os.path.join(FLAGS.logs_dir, 'model.ckpt'), global_step=step)
                 if last:
                     break
@@ -242,25 +242,24 @@ def find_checkpoint(ckpt, needed=False):
     if set(FLAGS.logs_dir) & set("*?[\\") - {os.sep}:
         raise UserError(f"--logs_dir={FLAGS.logs_dir}: TensorFlow takes *, ?, [ and \\ for a pattern, "
                         "name another.")
-    names = os.listdir(folder) if os.path.isdir(folder) else []
-    pattern = r"(model\.ckpt(?:-(\d+))?)(\.meta|\.index|\.data-\d+-of-\d+)?"
     if os.path.isfile(folder) or not os.path.isdir(folder) and re.fullmatch(
-            f"checkpoint|{pattern}", os.path.basename(folder)):
+            r"checkpoint|model\.ckpt(-\d+)?(\..+)?", os.path.basename(folder)):
         raise UserError(f"{folder} is no folder: name the one that the model lies in, perhaps "
                         f"{os.path.dirname(folder)}, with --logs_dir.")
-    parts = sorted((int(number or -1), model, ending) for model, number, ending in (
-        match.groups("") for match in (re.fullmatch(pattern, name) for name in names) if match))
-    whole = [model for _, model, _ in parts
-             if tf.train.checkpoint_exists(os.path.join(FLAGS.logs_dir, model))]
-    model = ntpath.basename(ckpt.model_checkpoint_path) if ckpt else whole[-1] if whole else None
-    # A .meta alone is what a kill at the first save leaves: training begins anew
-    if not model and ("checkpoint" in names or any(needed or ending != ".meta" for _, _, ending in parts)):
-        model = parts[-1][1] if parts else "model.ckpt-N"
-    if model:
-        path = os.path.join(FLAGS.logs_dir, model)
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    # A .meta alone is what a kill at the first save leaves: for training it is nothing
+    part = r"(model\.ckpt(-\d+)?)(\.index|\.data-\d+-of-\d+%s)?" % (r"|\.meta" if needed else "")
+    models = sorted({re.fullmatch(part, name)[1] for name in names if re.fullmatch(part, name)},
+                    key=lambda model: (len(model), model))
+    whole = [model for model in models if tf.train.checkpoint_exists(os.path.join(FLAGS.logs_dir, model))]
+    # The last one of these counts, from a `checkpoint` that names nothing to what it names
+    found = ["model.ckpt-N"] * ("checkpoint" in names) + models + whole
+    found += [ntpath.basename(ckpt.model_checkpoint_path)] if ckpt else []
+    if found:
+        path = os.path.join(FLAGS.logs_dir, found[-1])
         if not tf.train.checkpoint_exists(path):
-            raise UserError(f"{folder}/{model}.index is missing: bring it back from a copy, or name another "
-                            "folder with --logs_dir.")
+            raise UserError(f"{os.path.abspath(path)}.index is missing: bring it back from a copy, or name "
+                            "another folder with --logs_dir.")
         ckpt = ckpt or tf.train.generate_checkpoint_state_proto(folder, path)
         ckpt.model_checkpoint_path = path
         return ckpt

@@ -63,7 +63,7 @@ def classify(sess, images):
 
 
 def attempt(function, values):
-    """Return (value, function(value)) for each value; where that fails, the error is told, and it is left out."""
+    """Return (value, function(value)) for each value but those where it fails, which is told."""
     results = []
     for value in values:
         try:
@@ -103,18 +103,18 @@ def main(argv):
 
 
 def check_usage(names):
-    """Raise flags.Error for a drawing of too many images, and for a file that would overwrite one of them."""
+    """Raise flags.Error for a drawing of too many images, or one that would overwrite an image."""
     if (FLAGS.figure or FLAGS.show) and len(names) > MAX_DRAWN:
         raise flags.Error(f"{len(names)} images are too many for a drawing, expected at most "
                           f"{MAX_DRAWN}: leave out --figure and --show, or name fewer")
     for path in filter(os.path.exists, (FLAGS.figure or "", FLAGS.csv or "")):
         if any(os.path.exists(name) and os.path.samefile(name, path) for name in names):
-            raise flags.Error(f"{os.path.abspath(path)} is one of the images, and would be overwritten: name "
-                              "another file")
+            raise flags.Error(f"{os.path.abspath(path)} is one of the images, and would be overwritten: "
+                              "name another file")
 
 
 def draw_answers(sess, answers):
-    """Draw answers, each a file's name, image [48, 48, 1], probabilities [7], into --figure and a window."""
+    """Draw answers, each a name, an image [48, 48, 1], probabilities [7], into --figure and a window."""
     plt = EmotionDetectorUtils.load_pyplot(FLAGS.show)
     columns = 1 if len(answers) <= 4 else 2
     rows = -(-len(answers) // columns)
@@ -184,11 +184,12 @@ def select_box(sess, photograph, seen, bars, name):
     first, = photograph.patches
     first.remove()
     open_once(name)
-    photograph.set_title(f"{photograph.get_title()}\ndrag a box over the face", parse_math=False, fontsize="small")
+    photograph.set_title(f"{photograph.get_title()}\ndrag a box over the face", parse_math=False,
+                         fontsize="small")
     selector = RectangleSelector(photograph, ask, button=1, interactive=True,
                                  props={"fill": False, "edgecolor": "r"})
-    answered = first.get_x(), first.get_x() + first.get_width(), first.get_y(), first.get_y() + first.get_height()
-    selector.extents = answered
+    (left, top), (right, bottom) = first.get_bbox().get_points()
+    selector.extents = answered = left, right, top, bottom
     return selector
 
 

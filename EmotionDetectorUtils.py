@@ -98,7 +98,7 @@ def read_test_set(data_dir):
 
 
 def data_fingerprint(data_dir):
-    """Return what tells the data of `read_data` from other data: a digest of train.csv, or `PRACTICE_FACES`."""
+    """Return what identifies the data of `read_data`: a digest of train.csv, or `PRACTICE_FACES`."""
     path = find_data(data_dir)
     if not path:
         return PRACTICE_FACES
@@ -149,9 +149,9 @@ def read_csv(path, needed):
 
     `needed` are the columns that must be there, of emotion, pixels and usage. Returns labels
     uint8 [n] in 0..6, pixels uint8 [n, 2304], usages str [n]; None for a column that is not
-    there. A row that lacks a value is dropped, and counted on standard error. In a
-    test set, which needs no emotion, no row is dropped: the answers go by its number. There a
-    row without pixels is an error, and labels are None unless each row has one.
+    there. A row that lacks a value is dropped, and counted on standard error. In a test set,
+    which needs no emotion, no row is dropped, since the answers are numbered by rows: one without
+    pixels is an error, and labels are None unless each row has one.
     """
     pd = load_library("pandas")
     columns, kept, rows = {"emotion": [], "pixels": [], "usage": []}, [], 0
@@ -216,8 +216,8 @@ def parse_cell(place, name, cell):
             return values.astype(np.uint8).tobytes()
     words = cell.split()
     odd = [word for word in words if not (word.isdecimal() and int(word[:9]) <= highest)]
-    raise UserError(f"{place}: {name.title()} holds {repr(odd[0][:20]) if odd else f'{len(words)} values'}, "
-                    f"expected {expected}.")
+    fault = repr(odd[0][:20]) if odd else f"{len(words)} values"
+    raise UserError(f"{place}: {name.title()} holds {fault}, expected {expected}.")
 
 
 # Faces to practise on where there is no data.
@@ -434,7 +434,7 @@ def list_folder(folder):
 
 
 def pick_pictures(paths):
-    """Return the pictures among paths, by their endings, and a text that counts the rest: "2 .heic, 1 folder"."""
+    """Return the pictures among paths, by their endings, and a count of the rest: "2 .heic, 1 folder"."""
     endings = Image.registered_extensions()
     pictures, others = [], collections.Counter()
     for path in paths:
@@ -491,26 +491,26 @@ def find_folders(source):
     Returns a list of folder, label 0..6, whether it is for training, and its pictures. Raises
     a UserError where the folders' names do not tell the labels for sure.
     """
-    found = []
+    found, folders = [], []
     for folder in sorted(walk(source)):
         pictures, others = pick_pictures(path for path in list_folder(folder) if not os.path.isdir(path))
         if others:
             warn(f"{folder}: left out: {others}.")
+        # The innermost name comes first; of "3_happy" the word counts
+        names = os.path.relpath(folder, source).lower().split(os.sep)[::-1]
+        names = [name if name.isdecimal() else name.strip("0123456789-_. ()") for name in names]
         if pictures:
-            found.append((folder, os.path.relpath(folder, source).split(os.sep)[::-1], pictures))
-    # The innermost name counts; a number around it, as in "3 happy", does not
-    names = [[re.sub(r"^[\W\d_]+|[\W\d_]+$", "", name.lower()) for name in above] for _, above, _ in found]
-    labels = [next((LABELS[name] for name in above if name in LABELS), None) for above in names]
-    if set(labels) <= {None}:
-        labels = labels_by_number(source, [above for _, above, _ in found])
-    folders = []
-    for (folder, above, pictures), label in zip(found, labels):
+            found.append((folder, names, pictures))
+    words = LABELS.keys() & {name for _, names, _ in found for name in names}
+    labels = LABELS if words else labels_by_number(source, [names for _, names, _ in found])
+    for folder, names, pictures in found:
+        label = next((labels[name] for name in names if name in labels), None)
         if label is None:
             warn(f"{folder}: left out: {len(pictures)} pictures, since neither it nor a folder above it is "
                  f"named {', '.join(EMOTIONS[:-1])} or {EMOTIONS[-1]}.")
             continue
-        words = (set(re.findall("[a-z]+", name.lower())) for name in above)
-        usage = next((word for word in words if word & (TEST_WORDS | {"train", "training"})), set())
+        usages = (set(re.findall("[a-z]+", name)) & (TEST_WORDS | {"train", "training"}) for name in names)
+        usage = next(filter(None, usages), set())
         folders.append((folder, label, not usage & TEST_WORDS, pictures))
     if not any(training for _, _, training, _ in folders):
         raise UserError(f"{source} holds no face to train on: expected folders of pictures named "
@@ -518,21 +518,21 @@ def find_folders(source):
     return folders
 
 
-def labels_by_number(source, names):
-    """Return labels by the numbers among folder names, a list for each folder, or None where there is no number.
+def labels_by_number(source, found):
+    """Return {name: label} of the numbers among lists of folder names, as FER2013 numbers emotions.
 
-    Other data sets number emotions otherwise, so a UserError is raised unless they fit FER2013's.
+    Other data sets number them otherwise: a UserError is raised where they do not fit.
     """
-    numbers = [[int(name) for name in above if name.isdecimal()] for above in names]
-    present = sorted({number for above in numbers for number in above})
-    if not present:
-        return [None] * len(names)
+    numbers = [[name for name in names if name.isdecimal()] for names in found]
+    labels = {name: int(name) for names in numbers for name in names}
     order = ", ".join(f"{label} {emotion}" for label, emotion in enumerate(EMOTIONS))
-    if max(map(len, numbers)) > 1 or present[0] != 0 or present[-1] >= NUM_LABELS:
-        raise UserError(f"{source} has folders named {', '.join(map(str, present))}: they are not numbered as in "
+    if labels and (set(labels.values()) - set(range(NUM_LABELS)) or 0 not in labels.values()
+                   or max(map(len, numbers)) > 1):
+        raise UserError(f"{source} has folders named {', '.join(sorted(labels))}: this is not the numbering of "
                         f"FER2013 ({order}). Rename each to its emotion in words.")
-    warn(f"{source}: the numbers of its folders are read as FER2013's: {order}.")
-    return [above[0] if above else None for above in numbers]
+    if labels:
+        warn(f"{source}: the numbers of its folders are read as FER2013's: {order}.")
+    return labels
 
 
 def walk(folder, above=()):
@@ -545,7 +545,7 @@ def walk(folder, above=()):
 
 
 def read_folders(folders):
-    """Read the pictures that `find_folders` found: yield label, pixels uint8 [2304], whether for training."""
+    """Read what `find_folders` found: yield label, pixels uint8 [2304], whether for training."""
     for folder, label, training, pictures in folders:
         count = 0
         for path in pictures:
@@ -602,7 +602,7 @@ def write_answers(path, columns, probabilities):
 
 
 def load_library(name):
-    """Import a library where it is used, and return it; raises a UserError that says why it cannot be loaded."""
+    """Import a library where it is used, and return it; raises a UserError where that fails."""
     try:
         return importlib.import_module(name)
     except Exception as error:  # an ImportError, or what a library that does not fit another one raises
