@@ -395,7 +395,7 @@ def before_saving(saver, summary_writer, valid_loss, step):
     Raises a RuntimeError if the loss is NaN or infinite.
     """
     if not np.isfinite(valid_loss):
-        raise RuntimeError(f"the loss is no number any more after step {step}")
+        raise RuntimeError(f"the loss is NaN or infinite after step {step}")
     summary_writer.add_summary(tf.Summary(value=[tf.Summary.Value(
         tag="Validation_loss", simple_value=valid_loss)]), global_step=step)
     saver.export_meta_graph(os.path.join(FLAGS.logs_dir, f"model.ckpt-{step}.meta"))

@@ -146,7 +146,7 @@ def draw_answer(photograph, seen, bars, name, image, probabilities):
                       extent=(0, size[0], size[1], 0))
     *corner, width, height = EmotionDetectorUtils.crop_box(name, size, FLAGS.box)
     photograph.add_patch(Rectangle(corner, width, height, fill=False, color="r"))
-    photograph.set_title(os.path.basename(name)[-32:].encode(errors="replace").decode(), parse_math=False)
+    photograph.set_title(os.path.basename(name)[-24:].encode(errors="replace").decode(), parse_math=False)
     seen.imshow(image[:, :, 0], cmap="Greys_r", vmin=0, vmax=1)
     seen.set_title("what the network saw")
     bars.barh(EMOTIONS, 100 * probabilities)

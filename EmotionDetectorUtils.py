@@ -24,9 +24,12 @@ import signal
 import threading
 import warnings
 
-import numpy as np
-from absl import app, flags
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+try:
+    import numpy as np
+    from absl import app, flags
+    from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+except ImportError as error:  # another Python than the one that everything was installed for
+    sys.exit(f"Error: {error} for {sys.executable}: pip install -r requirements.txt.")
 
 FLAGS = flags.FLAGS
 EMOTIONS = ("anger", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -160,12 +163,12 @@ def read_csv(path, needed):
         return re.sub(r"\.\d+$", "", name).strip().lower()
 
     try:
-        with (open(path, "rb") as file, warnings.catch_warnings(), pd.read_csv(
-                file, chunksize=1000, dtype=str, skipinitialspace=True, index_col=False,
-                skip_blank_lines=False, usecols=lambda name: column(name) in columns,
-                encoding_errors="replace") as chunks):
+        with open(path, "rb") as file, warnings.catch_warnings():
             warnings.filterwarnings("error", "string or file could not", DeprecationWarning)
-            for chunk in chunks:
+            for chunk in pd.read_csv(
+                    file, chunksize=1000, dtype=str, skipinitialspace=True, index_col=False,
+                    skip_blank_lines=False, usecols=lambda name: column(name) in columns,
+                    encoding_errors="replace"):
                 chunk.columns = [column(name) for name in chunk]
                 for name in columns:
                     if name in needed - set(chunk):
@@ -422,7 +425,7 @@ def expand_paths(word):
     pictures, others = pick_pictures(paths)
     if not pictures:
         raise UserError(f"{os.path.abspath(word)} holds no picture of a kind that can be read "
-                        f"({others or 'it is empty'}): save them as JPEG or PNG, or name their folder.")
+                        f"({others or 'it is empty'}): save them as JPEG or PNG, or name their own folder.")
     if others:
         warn(f"{os.path.abspath(word)}: left out: {others}.")
     return pictures
@@ -528,8 +531,8 @@ def labels_by_number(source, found):
     order = ", ".join(f"{label} {emotion}" for label, emotion in enumerate(EMOTIONS))
     if labels and (set(labels.values()) - set(range(NUM_LABELS)) or 0 not in labels.values()
                    or max(map(len, numbers)) > 1):
-        raise UserError(f"{source} has folders named {', '.join(sorted(labels))}: this is not the numbering of "
-                        f"FER2013 ({order}). Rename each to its emotion in words.")
+        raise UserError(f"{source} has folders named {', '.join(sorted(labels))}: these are not numbered "
+                        f"as in FER2013 ({order}). Rename each to its emotion in words.")
     if labels:
         warn(f"{source}: the numbers of its folders are read as FER2013's: {order}.")
     return labels

@@ -80,6 +80,11 @@ def contents(folder):
     return found
 
 
+def states(folder):
+    """When each file in a folder was written, and its size: faster than `contents`."""
+    return {entry.path: (entry.stat().st_mtime_ns, entry.stat().st_size) for entry in os.scandir(folder)}
+
+
 def picture_size(path):
     """Width and height of a picture."""
     with Image.open(path) as picture:

@@ -50,15 +50,15 @@ class DamageTest(helpers.TestCase):
 
     def assert_all_tell(self, pattern):
         """Training on, testing and classifying tell one error and change no file."""
-        before = helpers.contents("logs")
+        before = helpers.states("logs")
         for run, *args in ((helpers.classify, "face00.png"), (helpers.train, "--mode=test"),
                            (helpers.train, "--max_iterations=102")):
             self.assert_stated(run(*args), pattern)
-            self.assertEqual(before, helpers.contents("logs"))
+            self.assertEqual(before, helpers.states("logs"))
 
     @helpers.parameterized.product(
         name=("model.ckpt-100.index", "model.ckpt-100.data-00000-of-00001", "model.ckpt-100.meta"),
-        kind=("missing", "empty", "truncated", "flipped", "random"))
+        kind=("missing", "empty", "truncated", "flipped"))
     def test_a_damaged_file(self, name, kind):
         self.damage(name, kind)
         if (name[-5:], kind) == (".meta", "missing"):  # the graph can be built, the weights are there
@@ -100,11 +100,11 @@ class DamageTest(helpers.TestCase):
     @helpers.parameterized.parameters("model.ckpt-100", "model.ckpt-100.index", "model.ckpt-100.meta",
                                       "model.ckpt-100.data-00000-of-00001", "checkpoint", "model.ckpt-7")
     def test_a_checkpoint_s_name_is_no_folder(self, name):
-        before = helpers.contents(".")
+        before = helpers.states("."), helpers.states("logs")
         for run, *args in ((helpers.classify, "face00.png"), (helpers.train, "--mode=test"), (helpers.train,)):
             self.assert_stated(run(f"--logs_dir=logs/{name}", *args),
                                f"^Error: .*/logs/{name} is no folder: name the one .* {os.getcwd()}/logs, with")
-            self.assertEqual(before, helpers.contents("."))
+            self.assertEqual(before, (helpers.states("."), helpers.states("logs")))
 
     def test_no_memory_while_classifying_is_no_fault_of_the_model(self):
         full = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor\nat length")
@@ -210,9 +210,10 @@ def run_book_program(dropout, write_version):
 
 class BookCheckpointTest(helpers.TestCase):
 
-    @helpers.parameterized.product(
-        dropout=(dropout_of_2016, dropout_of_2018, dropout_of_today, dropout_of_a_reader),
-        write_version=(tf.train.SaverDef.V1, tf.train.SaverDef.V2))
+    @helpers.parameterized.parameters(
+        (dropout_of_2016, tf.train.SaverDef.V1), (dropout_of_2016, tf.train.SaverDef.V2),
+        (dropout_of_2018, tf.train.SaverDef.V2), (dropout_of_today, tf.train.SaverDef.V2),
+        (dropout_of_a_reader, tf.train.SaverDef.V2))
     def test_classified_tested_and_trained_on(self, dropout, write_version):
         expected = run_book_program(dropout, write_version)
         self.assertEqual(write_version == tf.train.SaverDef.V1, os.path.isfile("logs/model.ckpt-0"))

@@ -155,11 +155,20 @@ class PageTest(helpers.TestCase):
             self.assertGreaterEqual(found, 0, statement)
             place = found + len(statement)
 
-    def test_the_guide_s_lines_are_where_the_listings_are(self):
-        rows = re.findall(r"^\| .* \| `([\w.]*)` +line (\d+): `(.+?)`", read("README.md"), re.MULTILINE)
+    def test_the_guide_s_links_lead_to_the_listings(self):
+        rows = re.findall(r"\[`(.+?)`\]\(([\w.]+)#L(\d+)\)", read("README.md"))
         self.assertGreater(len(rows), 12)
-        for name, line, start in rows:
-            self.assertIn(start, read(name).splitlines()[int(line) - 1])
+        for start, name, line in rows:
+            numbers = [number for number, text in enumerate(read(name).splitlines(), 1) if start in text]
+            self.assertIn(int(line), numbers, f"README.md: {start} stands in line {numbers} of {name}")
+
+    def test_the_guide_s_sections_are_there(self):
+        text = read("README.md")
+        headings = {re.sub(r"[^a-z -]", "", heading.lower()).replace(" ", "-")
+                    for heading in re.findall("^## (.*)$", text, re.MULTILINE)}
+        links = re.findall(r"\]\(#([^)]*)\)", text)
+        self.assertLen(links, 3)
+        self.assertLessEqual(set(links), headings)
 
     def test_the_guide_s_pictures(self):
         names = re.findall(r"\]\((\.images/[^)]*)\)", read("README.md"))

@@ -102,9 +102,9 @@ class TrainingTest(helpers.TestCase):
 
     def test_two_runs_print_the_same_losses(self):
         helpers.write_data(count=142)  # 128 of them to train on, where the book divides by zero
-        first, second = (self.assert_well(helpers.train("--max_iterations=21", f"--logs_dir={folder}"))
+        first, second = (self.assert_well(helpers.train("--max_iterations=11", f"--logs_dir={folder}"))
                          for folder in ("one", "two"))
-        self.assertEqual(3, len(losses(first)))
+        self.assertEqual(2, len(losses(first)))
         self.assertEqual(losses(first), losses(second))
         self.assertEqual(losses(first, "Validation"), losses(second, "Validation"))
 
@@ -222,7 +222,7 @@ class StoppedTest(helpers.TestCase):
 
     def test_divergence(self):
         with mock.patch.object(EmotionDetector, "LEARNING_RATE", 1e10):
-            self.assert_stops("(Nan in summary histogram|the loss is no number)")
+            self.assert_stops("(Nan in summary histogram|the loss is NaN or infinite)")
 
     def test_no_memory_for_a_step(self):
         full = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor\nat length")
