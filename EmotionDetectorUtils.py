@@ -375,15 +375,16 @@ def open_picture(path, mode, size=None):
 
 def load_picture(path, mode, size):
     """Do the work of `open_picture`; raises whatever Pillow raises."""
-    with Image.open(path) as picture:
+    # By its name, Pillow 13.0 maps a TIFF file that lies on its side into memory, and mixes up its rows
+    with open(path, "rb") as file, Image.open(file) as picture:
         width, height = picture.size
         picture.draft(mode, size)
-        picture.load()
-        orientation = None
+        lying, orientation = picture.size, None
+        picture.load()  # which turns a TIFF file upright by itself
         with contextlib.suppress(Exception):  # damaged EXIF counts as none, as in every viewer
             orientation = picture.getexif().get(ExifTags.Base.Orientation)
             ImageOps.exif_transpose(picture, in_place=True)
-    if orientation in (5, 6, 7, 8):  # the file holds it lying on its side
+    if orientation in (5, 6, 7, 8) or picture.size != lying:  # the file holds it lying on its side
         width, height = height, width
     # Which value is white is known of 8 and of 16 bits; some Pillows open PNG and PGM of 16 bits in mode I
     bits = getattr(picture, "tag_v2", {}).get(ExifTags.Base.BitsPerSample, (16,))  # a TIFF file has 12, too

@@ -75,9 +75,10 @@ class ReadImageTest(helpers.TestCase):
         for value in range(1, 9):
             turned = [values, values[:, ::-1], values[::-1, ::-1], values[::-1], values.T, values.T[::-1],
                       values[::-1, ::-1].T, values.T[:, ::-1]][value - 1]
-            Image.fromarray(turned).save("turned.png", exif=orientation(value))
-            image = self.read("turned.png", ["42", "12", "48", "48"])
-            np.testing.assert_array_equal(image[:, :, 0] * 255, values[12:, 42:], f"orientation {value}")
+            for name in ("turned.png", "turned.tiff"):  # the second is turned by Pillow while it loads
+                Image.fromarray(turned).save(name, exif=orientation(value))
+                image = self.read(name, ["42", "12", "48", "48"])
+                np.testing.assert_array_equal(image[:, :, 0] * 255, values[12:, 42:], f"{name}, {value}")
 
     def test_a_file_whose_white_is_not_known_is_refused(self):
         values = np.random.RandomState(0).rand(60, 60).astype(np.float32)
