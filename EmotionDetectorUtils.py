@@ -466,8 +466,9 @@ def convert(source, data_dir):
     """
     paths = {True: os.path.join(os.path.abspath(data_dir), "train.csv"),
              False: os.path.join(os.path.abspath(data_dir), "test.csv")}
-    for path in filter(os.path.lexists, paths.values()):
-        raise UserError(f"{path} is there already, and is not overwritten: name another --data_dir.")
+    there = list(filter(os.path.lexists, paths.values()))
+    if there:
+        raise UserError(f"{there[0]} is there already, and is not overwritten: name another --data_dir.")
     source = os.path.abspath(source)
     if os.path.isdir(source):
         faces = read_folders(find_folders(source))
@@ -611,7 +612,7 @@ def load_library(name):
         return importlib.import_module(name)
     except Exception as error:  # an ImportError, or what a library that does not fit another one raises
         advice = ": pip install -r requirements.txt" if isinstance(error, ImportError) else ""
-        raise UserError(f"{name} cannot be loaded ({first_cause(error)}){advice}.") from error
+        raise UserError(f"{name} cannot be loaded ({' '.join(str(error).split())}){advice}.") from error
 
 
 def load_pyplot(show):

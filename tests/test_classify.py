@@ -182,7 +182,8 @@ class ClassifyTest(helpers.TestCase):
         def act(axes):
             self.assertRegex(axes[0].get_title(), "^noise.png\ndrag a box")
             for photograph, start, end in ((0, (33, 21), (95.2, 78.6)), (3, (20, 30), (190, 195)),
-                                           (3, (50, 60), (53, 90)), (0, (150, 10), (400, 70)), (0, (175, 40), (190, 40))):
+                                           (3, (50, 60), (53, 90)), (0, (150, 10), (400, 70)), (0, (175, 40), (190, 40)),
+                                           (3, (105, 112.5), (110, 117.5))):
                 self.drag(axes[photograph], start, end)
                 _, seen, bars = axes[photograph:photograph + 3]
                 drawn.append((seen.images[0].get_array(), [bar.get_width() / 100 for bar in bars.patches], bars.get_title()))
@@ -190,9 +191,11 @@ class ClassifyTest(helpers.TestCase):
         status, output, errors = self.show(act, "noise.png", "face.png")
         self.assertEqual(0, status)
         asked = re.findall(r"^(\w+\.png) (--box=\S+): (\w+)$", output, re.MULTILINE)
-        # Drawn, drawn, drawn over the edge, and moved over it by the handle in its middle
+        # Drawn, drawn, drawn over the edge, moved over it by the handle in its middle; and, after a
+        # box that cannot be, the one before it moved
         self.assertEqual([("noise.png", "--box=33,21,62,58"), ("face.png", "--box=20,30,170,165"),
-                          ("noise.png", "--box=150,10,50,60"), ("noise.png", "--box=165,10,35,60")],
+                          ("noise.png", "--box=150,10,50,60"), ("noise.png", "--box=165,10,35,60"),
+                          ("face.png", "--box=25,35,170,165")],
                          [(name, box) for name, box, _ in asked])
         self.assertRegex(errors, r"^Error: --box=50,60,3,30 does not lie in face.png, which is 200 pixels wide .*\n$")
         for (name, box, emotion), (image, probabilities, title) in zip(asked, drawn[:2] + drawn[3:]):

@@ -72,11 +72,11 @@ class ScriptsTest(helpers.TestCase):
 
     def test_how_tensorflow_is_set(self):
         """oneDNN on, a GPU's memory taken as needed, no Keras; what the user has set stands."""
-        code = ("import os, EmotionDetectorUtils; EmotionDetectorUtils.load_tensorflow(); import sys; "
-                "print(*(os.environ.get(name) for name in sys.argv[1:]), 'keras' in sys.modules)")
+        code = ("import gc, os, sys, EmotionDetectorUtils; EmotionDetectorUtils.load_tensorflow(); print("
+                "*map(os.environ.get, sys.argv[1:]), 'keras' in sys.modules, gc.isenabled(), gc.get_freeze_count() > 0)")
         names = ("TF_ENABLE_ONEDNN_OPTS", "TF_FORCE_GPU_ALLOW_GROWTH", "TF_USE_LEGACY_KERAS")
-        for environment, expected in (({}, "1 true None False\n"),
-                                      (dict(zip(names, ("0", "false", "0"))), "0 false 0 True\n")):
+        for environment, expected in (({}, "1 true None False True True\n"),
+                                      (dict(zip(names, ("0", "false", "0"))), "0 false 0 True True True\n")):
             output = subprocess.run([sys.executable, "-c", code, *names], capture_output=True, text=True,
                                     check=True, env=helpers.ENVIRONMENT | environment | {"PYTHONPATH": helpers.ROOT})
             self.assertEqual((expected, ""), (output.stdout, output.stderr))
@@ -84,9 +84,10 @@ class ScriptsTest(helpers.TestCase):
     @helpers.parameterized.parameters(
         ("tensorflow", "raise ImportError('no DLL')",
          "^Error: tensorflow.compat.v1 cannot be loaded .no DLL.: pip install .*TF_CPP_MIN_LOG_LEVEL=0 shows", 0),
-        ("tensorflow", "raise OSError('No usable temporary directory')",
-         "^Error: tensorflow.compat.v1 cannot be loaded .No usable temporary directory.. TF_CPP_MIN", 0),
-        ("pandas", "raise ImportError('no DLL')", "^Error: pandas cannot be loaded .no DLL.: pip install", 3),
+        ("tensorflow", "raise OSError(2, 'No usable temporary directory')",
+         "^Error: tensorflow.compat.v1 cannot be loaded ..Errno 2. No usable temporary directory.. TF_CPP_MIN", 0),
+        ("pandas", "raise ImportError('needs:\\n no DLL')",
+         "^Error: pandas cannot be loaded .needs: no DLL.: pip install", 3),
         ("matplotlib", "raise ValueError('size changed')", r"Error: matplotlib.pyplot cannot be loaded .size", 3))
     def test_a_library_that_does_not_load(self, name, end, pattern, script):
         os.makedirs(f"fake/{name}")
