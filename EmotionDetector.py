@@ -138,7 +138,7 @@ def main(argv=None):
     input_labels = tf.placeholder(tf.float32, [None, NUM_LABELS])
     global_step = tf.Variable(0, trainable=False)
     dropout_prob = tf.placeholder_with_default(1.0, [], name="dropout_prob")
-    tf.constant(data_fingerprint(FLAGS.data_dir), name="training_data")  # Not in the book: its data
+    tf.constant(data_fingerprint(FLAGS.data_dir), name="training_data")  # Not in the book: names the data
 
     pred = emotion_cnn(input_dataset, dropout_prob)
     output_pred = tf.nn.softmax(pred, name="output")
@@ -280,8 +280,8 @@ def check_training_data(ckpt):
     path, data = os.path.abspath(ckpt.model_checkpoint_path), data_fingerprint(FLAGS.data_dir)
     trained_on = read_fingerprint(path)
     if trained_on is None and data == PRACTICE_FACES:
-        raise UserError(f"{path} does not say what it was trained on, and drawn faces it was hardly: name "
-                        "its data with --data_dir.")
+        raise UserError(f"{path} does not say what it was trained on, and drawn faces are not taken for "
+                        "that: name its data with --data_dir.")
     if trained_on in (None, data):
         return
     if FLAGS.mode == "train":
