@@ -3,6 +3,10 @@ import os
 import re
 
 import helpers
+import numpy as np
+from PIL import Image
+
+import EmotionDetectorUtils
 
 # The page's statements in the order of our file, where weights and biases stand in emotion_cnn, and
 # constants and imports before the functions; with what Python 3, `tf.compat.v1` and the guide's
@@ -177,6 +181,13 @@ class PageTest(helpers.TestCase):
             path = os.path.join(helpers.ROOT, name)
             self.assertLess(os.path.getsize(path), 150_000)
             self.assertGreater(min(helpers.picture_size(path)), 200)
+
+    def test_the_guide_s_practice_faces_are_the_program_s(self):
+        """The picture was made so: a row for each emotion, its first seven faces."""
+        labels, pixels = EmotionDetectorUtils.draw_faces(200, seed=0)
+        sheet = np.vstack([np.hstack(pixels[labels == label][:7].reshape(7, 48, 48)) for label in range(7)])
+        with Image.open(os.path.join(helpers.ROOT, ".images", "faces.png")) as picture:
+            np.testing.assert_array_equal(sheet, picture)
 
     def test_the_guide_s_sentences_are_the_program_s(self):
         source = read("EmotionDetector.py") + read("EmotionDetectorUtils.py")
