@@ -8,7 +8,7 @@ emotions from 48x48 grey faces:
 Without the book's data it practises on faces that it draws, and recognizes
 98.8 % of the validation faces after 1,001 iterations. Additions are marked "Not in the book".
 """
-import EmotionDetectorUtils  # noqa: I001  # Not in the book, as the next line: TensorFlow loads silently
+import EmotionDetectorUtils  # noqa: I001  # Not in the book, nor is the next: TensorFlow loads silently
 if __name__ == "__main__": EmotionDetectorUtils.prepare_script()
 
 import tensorflow.compat.v1 as tf  # noqa: I001
@@ -240,12 +240,12 @@ def find_checkpoint(ckpt, needed=False):
     """
     folder = os.path.abspath(FLAGS.logs_dir)
     if set(FLAGS.logs_dir) & set("*?[\\") - {os.sep}:
-        raise UserError(f"--logs_dir={FLAGS.logs_dir}: TensorFlow takes *, ?, [ and \\ for a pattern, "
-                        "name another.")
+        raise UserError(f"--logs_dir={FLAGS.logs_dir}: TensorFlow takes *, ?, [ and \\ for a pattern: "
+                        "name another folder.")
     if os.path.isfile(folder) or not os.path.isdir(folder) and re.fullmatch(
             r"checkpoint|model\.ckpt(-\d+)?(\..+)?", os.path.basename(folder)):
-        raise UserError(f"{folder} is no folder: name the one that the model lies in, perhaps "
-                        f"{os.path.dirname(folder)}, with --logs_dir.")
+        raise UserError(f"{folder} is not a folder: with --logs_dir, name the folder that holds the model, "
+                        f"such as {os.path.dirname(folder)}.")
     names = os.listdir(folder) if os.path.isdir(folder) else []
     # A .meta alone is what a kill at the first save leaves: for training it is nothing
     part = r"(model\.ckpt(-\d+)?)(\.index|\.data-\d+-of-\d+%s)?" % (r"|\.meta" if needed else "")

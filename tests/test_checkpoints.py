@@ -105,7 +105,7 @@ class DamageTest(helpers.TestCase):
         before = helpers.states("."), helpers.states("logs")
         for run, *args in ((helpers.classify, "face00.png"), (helpers.train, "--mode=test"), (helpers.train,)):
             self.assert_stated(run(f"--logs_dir=logs/{name}", *args),
-                               f"^Error: .*/logs/{name} is no folder: name the one .* {os.getcwd()}/logs, with")
+                               f"^Error: .*/logs/{name} is not a folder: .* such as {os.getcwd()}/logs.$")
             self.assertEqual(before, (helpers.states("."), helpers.states("logs")))
 
     def test_no_memory_while_classifying_is_no_fault_of_the_model(self):
