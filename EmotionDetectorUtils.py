@@ -714,6 +714,9 @@ def run_script(main, *errors, takes_files=False):
         sys.exit(2)
     except (UserError, OSError, MemoryError, RuntimeError, *errors) as error:
         warn(f"Error: {first_cause(error).removesuffix('.')}.")
+        if isinstance(error, OSError) and error.filename is None and not INTERACTIVE:
+            with open(os.devnull, "wb") as nothing:  # or Python tries again at its end, and fails
+                os.dup2(nothing.fileno(), 1)
         sys.exit(1)
 
 
