@@ -17,6 +17,7 @@ import gc
 import glob
 import hashlib
 import importlib
+import itertools
 import logging
 import os
 import re
@@ -165,10 +166,13 @@ def read_csv(path, needed):
     try:
         with open(path, "rb") as file, warnings.catch_warnings():
             warnings.filterwarnings("error", "string or file could not", DeprecationWarning)
+            # Blank lines count as rows, so that none is lost unseen, but not above the header
+            blank = sum(1 for _ in itertools.takewhile(lambda line: not line.strip(), file))
+            file.seek(0)
             for chunk in pd.read_csv(
                     file, chunksize=1000, dtype=str, skipinitialspace=True, index_col=False,
-                    skip_blank_lines=False, usecols=lambda name: column(name) in columns,
-                    encoding_errors="replace"):
+                    skip_blank_lines=False, skiprows=blank, encoding_errors="replace",
+                    usecols=lambda name: column(name) in columns):
                 chunk.columns = [column(name) for name in chunk]
                 for name in columns:
                     if name in needed - set(chunk):

@@ -33,6 +33,7 @@ GOOD = {
     "missing values": (data(*ROWS, f',"{TEXTS[0]}"', "3,", "4", f'NaN,"{TEXTS[0]}"', *ROWS), 24),
     "byte-order mark": (b"\xef\xbb\xbf" + data(*ROWS), 12),
     "CRLF": (data(*ROWS, newline="\r\n"), 12),
+    "blank lines above the header": (b"\n\r\n" + data(*ROWS), 12),
     "blank lines at the end": (data(*ROWS, "", "", ""), 12),
     "no newline at the end": (data(*ROWS, end=False), 12),
     "further columns": (data(*[f'x,{row},"x, y"' for row in ROWS], header=f"A,{HEADER},B"), 12),
