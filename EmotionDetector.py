@@ -385,8 +385,8 @@ def interruptible(summary_writer):
         threading.excepthook = hook
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        for number in signals:
-            signal.raise_signal(number)
+    for number in signals:  # but not where an error is to be told
+        signal.raise_signal(number)
 
 
 def before_saving(saver, summary_writer, valid_loss, step):

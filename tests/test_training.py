@@ -4,6 +4,7 @@ import glob
 import os
 import re
 import shutil
+import signal
 import subprocess
 import threading
 import unittest
@@ -227,6 +228,14 @@ class StoppedTest(helpers.TestCase):
     def test_no_memory_for_a_step(self):
         full = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor\nat length")
         with mock.patch.object(EmotionDetector, "get_next_batch", side_effect=full):
+            self.assert_stops("OOM when allocating tensor")
+
+    def test_an_error_after_ctrl_c_is_told_all_the_same(self):
+        def fail(*_args):
+            signal.raise_signal(signal.SIGINT)
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+        with mock.patch.object(EmotionDetector, "get_next_batch", fail):
             self.assert_stops("OOM when allocating tensor")
 
     @unittest.skipUnless(hasattr(os, "geteuid") and os.geteuid() == 0, "mounts a small disk")
