@@ -8,12 +8,12 @@ emotions from 48x48 grey faces:
 Without the book's data it practises on faces that it draws, and recognizes
 98.8 % of the validation faces after 1,001 iterations. Additions are marked "Not in the book".
 """
-import EmotionDetectorUtils  # noqa: I001  # Not in the book, nor is the next: TensorFlow loads silently
+import EmotionDetectorUtils  # Not in the book, like the next line: silence
 if __name__ == "__main__": EmotionDetectorUtils.prepare_script()
 
-import tensorflow.compat.v1 as tf  # noqa: I001
+import tensorflow.compat.v1 as tf  # Book: import tensorflow as tf
 import numpy as np
-import os, sys, inspect  # noqa: F401
+import os, sys, inspect
 from datetime import datetime
 import EmotionDetectorUtils
 
@@ -51,7 +51,8 @@ def bias_variable(shape, name=None):
 
 
 def loss(pred, label):
-    """Return mean cross-entropy plus regularization, of logits and one-hot [n, 7]; the book's listing."""
+    """Return mean cross-entropy of logits and one-hot labels [n, 7], plus regularization; the book's listing."""
+    # Book: cross_entropy_loss = tf.nn.softmax_cross_entropy_with_logits(pred, label)
     cross_entropy_loss = tf.nn.softmax_cross_entropy_with_logits(logits=pred, labels=label)
     cross_entropy_loss = tf.reduce_mean(cross_entropy_loss)
     reg_losses = tf.add_n(tf.get_collection("losses"))
@@ -67,16 +68,17 @@ def add_to_regularization_loss(W, b):
     tf.add_to_collection("losses", tf.nn.l2_loss(b))
 
 
-def emotion_cnn(dataset, dropout_prob):
+def emotion_cnn(dataset, dropout_prob):  # Book: def emotion_cnn(dataset):
     """Build the network; the book's listings of `weights`, `biases` and `emotion_cnn`.
 
-    From images [n, 48, 48, 1] in 0..1, and the share of neurons that dropout keeps, to logits
-    [n, 7]. This differs from the book in two ways: (1) the dictionaries stand in here, so that
-    an import builds no graph; (2) dropout is an argument: off where the network answers.
+    Takes images [n, 48, 48, 1] in 0..1, and the share of neurons that dropout keeps; returns
+    logits [n, 7]. This differs from the book in two ways: (1) the dictionaries stand in here, so
+    that an import builds no graph; (2) dropout is an argument: off where the network answers.
     """
     weights = {
         'wc1': weight_variable([5, 5, 1, 32], name="W_conv1"),
         'wc2': weight_variable([3, 3, 32, 64], name="W_conv2"),
+        # Book: 'wf1': weight_variable([(IMAGE_SIZE / 4) * (IMAGE_SIZE / 4) * 64, 256], name="W_fc1"),
         'wf1': weight_variable([(IMAGE_SIZE // 4) * (IMAGE_SIZE // 4) * 64, 256], name="W_fc1"),
         'wf2': weight_variable([256, NUM_LABELS], name="W_fc2")
     }
@@ -110,15 +112,16 @@ def emotion_cnn(dataset, dropout_prob):
 
     # 12*12*64 = 9216 values in one row -> 256 neurons
     with tf.name_scope("fc_1") as scope:
-        image_size = IMAGE_SIZE // 4
+        # Book: prob=0.5
+        image_size = IMAGE_SIZE // 4  # Book: image_size = IMAGE_SIZE / 4
         h_flat = tf.reshape(h_pool2, [-1, image_size * image_size * 64])
         tf.summary.histogram("W_fc1", weights['wf1'])
         tf.summary.histogram("b_fc1", biases['bf1'])
         h_fc1 = tf.nn.relu(tf.matmul(h_flat, weights['wf1']) + biases['bf1'])
-        h_fc1_dropout = tf.nn.dropout(h_fc1, dropout_prob)
+        h_fc1_dropout = tf.nn.dropout(h_fc1, dropout_prob)  # Book: tf.nn.dropout(h_fc1, prob)
 
     # 256 -> one neuron for each of the 7 emotions
-    with tf.name_scope("fc_2") as scope:  # noqa: F841
+    with tf.name_scope("fc_2") as scope:
         tf.summary.histogram("W_fc2", weights['wf2'])
         tf.summary.histogram("b_fc2", biases['bf2'])
         pred = tf.matmul(h_fc1_dropout, weights['wf2']) + biases['bf2']
@@ -130,32 +133,34 @@ def main(argv=None):
     """Train, or with --mode=test judge what was trained; the book's `main`."""
     train_images, train_labels, valid_images, valid_labels, test_images = \
         EmotionDetectorUtils.read_data(FLAGS.data_dir)
-    print("Train size: %s" % train_images.shape[0])  # noqa: UP031
-    print('Validation size: %s' % valid_images.shape[0])  # noqa: UP031
-    print("Test size: %s" % test_images.shape[0])  # noqa: UP031
+    print("Train size: %s" % train_images.shape[0])  # Book: print "Train size: %s" % train_images.shape[0]
+    print('Validation size: %s' % valid_images.shape[0])  # Book: print 'Validation size: %s' % valid_images.shape[0]
+    print("Test size: %s" % test_images.shape[0])  # Book: print "Test size: %s" % test_images.shape[0]
 
     input_dataset = tf.placeholder(tf.float32, [None, IMAGE_SIZE, IMAGE_SIZE, 1], name="input")
     input_labels = tf.placeholder(tf.float32, [None, NUM_LABELS])
     global_step = tf.Variable(0, trainable=False)
+    # Book: dropout_prob = tf.placeholder(tf.float32)
     dropout_prob = tf.placeholder_with_default(1.0, [], name="dropout_prob")
     tf.constant(data_fingerprint(FLAGS.data_dir), name="training_data")  # Not in the book: names the data
 
-    pred = emotion_cnn(input_dataset, dropout_prob)
+    pred = emotion_cnn(input_dataset, dropout_prob)  # Book: pred = emotion_cnn(input_dataset)
     output_pred = tf.nn.softmax(pred, name="output")
     loss_val = loss(pred, input_labels)
     train_op = tf.train.AdamOptimizer(LEARNING_RATE).minimize(loss_val, global_step)
-    summary_op = tf.summary.merge_all()
+    summary_op = tf.summary.merge_all()  # Book: summary_op = tf.merge_all_summaries()
 
     with tf.Session() as sess:
         sess.run(tf.global_variables_initializer())
+        # Book: summary_writer = tf.summary.FileWriter(FLAGS.logs_dir, sess.graph_def)
         saver = tf.train.Saver()
         with checkpoint_errors():  # Not in the book: a fault of the checkpoint becomes one sentence
             ckpt = tf.train.get_checkpoint_state(FLAGS.logs_dir)
-            ckpt = find_checkpoint(ckpt, needed=FLAGS.mode == "test")  # Not in the book: its path here
+            ckpt = find_checkpoint(ckpt, needed=FLAGS.mode == "test")  # Not in the book: where it is now
             check_training_data(ckpt)
             if ckpt and ckpt.model_checkpoint_path:
                 saver.restore(sess, ckpt.model_checkpoint_path)
-                print("Model Restored!")
+                print("Model Restored!")  # Book: print "Model Restored!"
 
         # Not in the book: --mode=test trains nothing, and a resumed run goes on from its step
         if FLAGS.mode == "test":
@@ -168,8 +173,8 @@ def main(argv=None):
             return
 
         summary_writer = tf.summary.FileWriter(FLAGS.logs_dir, sess.graph)
-        with interruptible(summary_writer) as signals:  # Not in the book: a signal waits for the step
-            for step in range(start, FLAGS.max_iterations):
+        with interruptible(summary_writer) as signals:  # Not in the book: Ctrl-C waits for the step
+            for step in range(start, FLAGS.max_iterations):  # Book: for step in xrange(MAX_ITERATIONS):
                 batch_image, batch_label = get_next_batch(train_images, train_labels, step)
                 feed_dict = {input_dataset: batch_image, input_labels: batch_label}
                 feed_dict[dropout_prob] = 0.5  # Not in the book, where it is a constant
@@ -177,14 +182,17 @@ def main(argv=None):
                 if step % 10 == 0:
                     train_loss, summary_str = sess.run([loss_val, summary_op], feed_dict=feed_dict)
                     summary_writer.add_summary(summary_str, global_step=step)
-                    print("Training Loss: %f" % train_loss)  # noqa: UP031
+                    print("Training Loss: %f" % train_loss)  # Book: print "Training Loss: %f" % train_loss
 
                 last = bool(signals) or step == FLAGS.max_iterations - 1  # Not in the book: saved as well
-                if step % 100 == 0 or last:
+                if step % 100 == 0 or last:  # Book: if step % 100 == 0:
+                    # Book: valid_loss = sess.run(loss_val,
                     valid_loss = run_in_batches(sess, loss_val, feed_dict={input_dataset: valid_images,
                                                                            input_labels: valid_labels})
-                    print("%s Validation Loss: %f" % (datetime.now(), valid_loss))  # noqa: UP031
+                    # Book: print "%s Validation Loss: %f" % (datetime.now(), valid_loss)
+                    print("%s Validation Loss: %f" % (datetime.now(), valid_loss))
                     before_saving(saver, summary_writer, valid_loss, step)  # Not in the book: the curve
+                    # Book: saver.save(sess, FLAGS.logs_dir + 'model.ckpt', global_step=step)
                     saver.save(sess, os.path.join(FLAGS.logs_dir, 'model.ckpt'), global_step=step)
                 if last:
                     break
@@ -194,22 +202,22 @@ def main(argv=None):
         draw_losses(*recorded_losses(), os.path.join(FLAGS.logs_dir, "loss.png"))
 
 
-# Used in the chapter's listings, and not printed.
+# The chapter uses these two and does not print them.
 def max_pool_2x2(x):
     """Halve height and width: [n, h, w, c] to [n, h/2, w/2, c]."""
     return tf.nn.max_pool(x, ksize=[1, 2, 2, 1], strides=[1, 2, 2, 1], padding="SAME")
 
 
 def get_next_batch(images, labels, step):
-    """Take the batch of a step, counted from 0: BATCH_SIZE rows; all n where n <= BATCH_SIZE."""
+    """Take the batch of a step, counted from 0: BATCH_SIZE rows, or all where there are no more."""
     if images.shape[0] <= BATCH_SIZE:
         return images, labels
     offset = (step * BATCH_SIZE) % (images.shape[0] - BATCH_SIZE)
     return images[offset:offset + BATCH_SIZE], labels[offset:offset + BATCH_SIZE]
 
 
-# Not in the book, from here on: what `main` calls beside, in its order, with its imports and flags.
-import contextlib, glob, ntpath, re, signal, threading  # noqa: I001
+# Not in the book, from here on: what else `main` calls, in its order, with its imports and flags.
+import contextlib, errno, glob, ntpath, re, signal, threading
 from EmotionDetectorUtils import (EMOTIONS, PRACTICE_FACES, UserError, data_fingerprint, first_cause,
                                   load_library, load_pyplot, save_figure, warn)
 
@@ -220,58 +228,66 @@ tf.flags.DEFINE_integer("max_iterations", MAX_ITERATIONS,
 
 @contextlib.contextmanager
 def checkpoint_errors():
-    """Turn what TensorFlow raises for a bad checkpoint into a UserError, but for a lack of memory."""
+    """Turn what TensorFlow raises for a bad checkpoint into a UserError, except a lack of memory."""
     try:
         yield
     except (UserError, OSError, MemoryError, tf.errors.ResourceExhaustedError):
         raise
-    except Exception as error:  # eight types
+    except Exception as error:  # TensorFlow raises eight types
         raise UserError(f"The model in {os.path.abspath(FLAGS.logs_dir)} cannot be restored "
                         f"({first_cause(error)}): name another folder with --logs_dir, or bring it back "
                         "from a copy.") from error
 
 
 def find_checkpoint(ckpt, needed=False):
-    """Return a `CheckpointState`, or None, corrected to what lies in --logs_dir on this machine.
+    """Return the `CheckpointState` of the model in --logs_dir, with its path on this machine, or None.
 
-    `checkpoint` names a model by the path at which it was saved, perhaps on another machine;
-    where that file is lost, the highest number counts. Raises a UserError where a model lacks
-    a part, and where one is needed and none is there.
+    The model is what `checkpoint` names, perhaps by its path on another machine, in this folder;
+    else the whole one with the highest number. Raises a UserError where a part of it is missing,
+    and where a model is needed and none is there.
     """
     folder = os.path.abspath(FLAGS.logs_dir)
     if set(FLAGS.logs_dir) & set("*?[\\") - {os.sep}:
         raise UserError(f"--logs_dir={FLAGS.logs_dir}: TensorFlow takes *, ?, [ and \\ for a pattern: "
                         "name another folder.")
-    if os.path.isfile(folder) or not os.path.isdir(folder) and re.fullmatch(
-            r"checkpoint|model\.ckpt(-\d+)?(\..+)?", os.path.basename(folder)):
+    named_as_a_file = re.fullmatch(r"checkpoint|model\.ckpt(-\d+)?(\..+)?", os.path.basename(folder))
+    if os.path.isfile(folder) or (named_as_a_file and not os.path.isdir(folder)):
         raise UserError(f"{folder} is not a folder: with --logs_dir, name the folder that holds the model, "
                         f"such as {os.path.dirname(folder)}.")
     names = os.listdir(folder) if os.path.isdir(folder) else []
     # A .meta alone is what a kill at the first save leaves: for training it is nothing
     part = r"(model\.ckpt(-\d+)?)(\.index|\.data-\d+-of-\d+%s)?" % (r"|\.meta" if needed else "")
-    models = sorted({re.fullmatch(part, name)[1] for name in names if re.fullmatch(part, name)},
-                    key=lambda model: (len(model), model))
+    parts = filter(None, (re.fullmatch(part, name) for name in names))
+    models = sorted({found[1] for found in parts}, key=lambda model: (len(model), model))
     whole = [model for model in models if tf.train.checkpoint_exists(os.path.join(FLAGS.logs_dir, model))]
-    # The last one of these counts, from a `checkpoint` that names nothing to what it names
-    found = ["model.ckpt-N"] * ("checkpoint" in names) + models + whole
-    found += [ntpath.basename(ckpt.model_checkpoint_path)] if ckpt else []
-    if found:
-        path = os.path.join(FLAGS.logs_dir, found[-1])
-        if not tf.train.checkpoint_exists(path):
-            raise UserError(f"{os.path.abspath(path)}.index is missing: bring it back from a copy, or name "
-                            "another folder with --logs_dir.")
-        ckpt = ckpt or tf.train.generate_checkpoint_state_proto(folder, path)
-        ckpt.model_checkpoint_path = path
-        return ckpt
-    if needed:
-        raise UserError(f"{folder} holds no model: train one first, with python EmotionDetector.py "
-                        "--mode=train.")
-    os.makedirs(folder, exist_ok=True)
-    return None
+    others = sorted(name for name in names if name.endswith(".index"))
+    if ckpt:
+        model = ntpath.basename(ckpt.model_checkpoint_path)
+    elif whole or models:
+        model = (whole or models)[-1]
+    elif others:
+        raise UserError(f"{folder} holds {others[0]}, and no file named checkpoint says that it is the model: "
+                        f'write one, with the line model_checkpoint_path: "{others[0][:-len(".index")]}"')
+    elif "checkpoint" in names:
+        model = "model.ckpt-N"
+    elif needed:
+        holds = "holds no model" if names else "is empty" if os.path.isdir(folder) else "does not exist"
+        raise UserError(f"{folder} {holds}: train one first, with python EmotionDetector.py --mode=train, or "
+                        "download one into it, or name another folder with --logs_dir.")
+    else:
+        os.makedirs(folder, exist_ok=True)
+        return None
+    path = os.path.join(FLAGS.logs_dir, model)
+    if not tf.train.checkpoint_exists(path):
+        raise UserError(f"{os.path.abspath(path)}.index is missing: bring it back from a copy, or name "
+                        "another folder with --logs_dir.")
+    ckpt = ckpt or tf.train.generate_checkpoint_state_proto(folder, path)
+    ckpt.model_checkpoint_path = path
+    return ckpt
 
 
 def check_training_data(ckpt):
-    """Raise a UserError where a model would be trained on with other data; where it is tested, warn.
+    """Refuse to train a model on with other data than its own; where it is only tested on other data, warn.
 
     A model that does not say what it was trained on, as the book's own, needs data that is named.
     """
@@ -279,10 +295,10 @@ def check_training_data(ckpt):
         return
     path, data = os.path.abspath(ckpt.model_checkpoint_path), data_fingerprint(FLAGS.data_dir)
     trained_on = read_fingerprint(path)
-    if trained_on is None and data == PRACTICE_FACES:
+    if trained_on is None and data.startswith(PRACTICE_FACES):
         raise UserError(f"{path} does not say what it was trained on, and drawn faces are not taken for "
                         "that: name its data with --data_dir.")
-    if trained_on in (None, data):
+    if trained_on in (None, data, data_fingerprint(FLAGS.data_dir, carriage_returns=True)):
         return
     if FLAGS.mode == "train":
         raise UserError(f"{path} was trained on other data: name another folder with --logs_dir, or the "
@@ -308,18 +324,18 @@ def evaluate(sess, loss_val, input_labels, train_labels, valid_images, valid_lab
     print(f"Validation Loss: {valid_loss:f}")
     valid_answers = run_in_batches(sess, "output:0", {"input:0": valid_images})
     print_accuracy(valid_answers, valid_labels, train_labels)
+    test_labels, _, ids = EmotionDetectorUtils.read_test_set(FLAGS.data_dir)
     if len(test_images):
         answers = run_in_batches(sess, "output:0", {"input:0": test_images})
         EmotionDetectorUtils.write_answers(os.path.join(FLAGS.logs_dir, "predictions.csv"), {
-            "Id": range(1, len(answers) + 1), "Emotion": answers.argmax(axis=1)}, answers)
+            "Id": ids, "Emotion": answers.argmax(axis=1)}, answers)
     else:
         warn("No test set: predictions.csv is not written.")
     picture = os.path.join(FLAGS.logs_dir, "confusion_matrix")
-    report_confusion(valid_answers, valid_labels.argmax(axis=1), picture + ".png")
-    test_labels, _ = EmotionDetectorUtils.read_test_set(FLAGS.data_dir)
+    report_confusion(valid_answers, valid_labels.argmax(axis=1), "validation faces", picture + ".png")
     if test_labels is not None:
         print(f"Test Accuracy: {np.mean(answers.argmax(axis=1) == test_labels):f}")
-        report_confusion(answers, test_labels, picture + "_test.png")
+        report_confusion(answers, test_labels, "test faces", picture + "_test.png")
 
 
 def run_in_batches(sess, fetch, feed_dict):
@@ -340,8 +356,8 @@ def print_accuracy(answers, labels, train_labels):
     print(f"Always answering {EMOTIONS[usual]}: {np.mean(truth == usual):f}")
 
 
-def report_confusion(probabilities, labels, path):
-    """Print and draw the confusion matrix of probabilities [n, 7] and labels [n] in 0..6."""
+def report_confusion(probabilities, labels, faces, path):
+    """Print and draw the confusion matrix of probabilities [n, 7] and labels [n] in 0..6 of some faces."""
     counts, *_ = np.histogram2d(labels, probabilities.argmax(axis=1), range(NUM_LABELS + 1))
     counts = counts.astype(int)  # a row for the truth, a column for the answer
     table = {"faces": counts.sum(axis=1), "correct": counts.diagonal(), **dict(zip(EMOTIONS, counts.T))}
@@ -350,49 +366,69 @@ def report_confusion(probabilities, labels, path):
 
     figure = load_pyplot(show=False).Figure(figsize=(7, 6), layout="tight")
     axes = figure.subplots()
-    axes.imshow(counts, cmap="Blues")
-    for row, column in np.ndindex(counts.shape):
+    shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))  # of each emotion's faces
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row, column in np.argwhere(counts):
         axes.text(column, row, counts[row, column], ha="center", va="center",
-                  color="white" if 2 * counts[row, column] > counts.max() else "black")
-    axes.set_xticks(range(NUM_LABELS), EMOTIONS, rotation=45)
+                  color="white" if shares[row, column] > 0.5 else "black")
+    axes.set_xticks(range(NUM_LABELS), EMOTIONS)
     axes.set_yticks(range(NUM_LABELS), EMOTIONS)
-    axes.set(xlabel="predicted", ylabel="emotion of the face")
+    axes.set(xlabel="predicted", ylabel="emotion of the face",
+             title=f"{counts.trace()} of {counts.sum()} {faces} are recognized")
     save_figure(figure, path)
 
 
 @contextlib.contextmanager
 def interruptible(summary_writer):
-    """Let signals wait for the end of the block, which is given the list of those that came.
+    """Collect signals in a list, and pass them on when the block has ended.
 
-    Closes the curves whatever ends the block; raises a UserError for an error of TensorFlow.
+    A terminal or a pipe that is gone, which a print finds, counts as a signal. Closes the curves
+    whatever ends the block; raises a UserError for an error of TensorFlow.
     """
-    signals, handlers, hook = [], {}, threading.excepthook
-    threading.excepthook = lambda _: None  # the curves' thread may fail; saver.save tells of a full disk
-    if threading.current_thread() is threading.main_thread():  # no other can set handlers
-        handlers = {number: signal.signal(number, lambda number, _frame: signals.append(number))
-                    for number in EmotionDetectorUtils.termination_signals()}
-    try:
-        yield signals
-        if signals:
-            step = tf.train.latest_checkpoint(FLAGS.logs_dir).rpartition("-")[2]
-            warn(f"Step {step} is saved: the same command goes on from there.")
-    except (tf.errors.OpError, RuntimeError) as error:
-        raise UserError(f"Training has stopped: {first_cause(error)}. What was saved before stays in "
-                        f"{os.path.abspath(FLAGS.logs_dir)}.") from error
-    finally:
-        with contextlib.suppress(tf.errors.OpError):  # on a full disk
-            summary_writer.close()
-        threading.excepthook = hook
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+    signals, stdout = [], sys.stdout
+
+    class Output:
+        """Standard output, whose failing keeps no step from being saved."""
+
+        def __getattr__(self, name):
+            return getattr(stdout, name)
+
+        def write(self, text):
+            try:
+                return stdout.write(text)
+            except OSError as error:
+                if error.errno not in (errno.EPIPE, errno.EIO):
+                    raise
+                signals.append(error)
+
+    with contextlib.ExitStack() as stack:
+        if threading.current_thread() is threading.main_thread():  # no other can set handlers
+            for number in EmotionDetectorUtils.termination_signals():
+                handler = signal.signal(number, lambda number, _frame: signals.append(number))
+                stack.callback(signal.signal, number, handler)
+            stack.enter_context(contextlib.redirect_stdout(stdout and Output()))
+        try:
+            yield signals
+            if signals:
+                step = tf.train.latest_checkpoint(FLAGS.logs_dir).rpartition("-")[2]
+                warn(f"Step {step} is saved: the same command goes on from there.")
+        except (tf.errors.OpError, RuntimeError) as error:
+            raise UserError(f"Training has stopped: {first_cause(error)}. What was saved before stays in "
+                            f"{os.path.abspath(FLAGS.logs_dir)}.") from error
+        finally:
+            with contextlib.suppress(tf.errors.OpError):  # on a full disk
+                summary_writer.close()
     for number in signals:  # but not where an error is to be told
+        if isinstance(number, OSError):
+            raise number
         signal.raise_signal(number)
 
 
 def before_saving(saver, summary_writer, valid_loss, step):
-    """Add the validation loss to the curves; export the graph, which a kill may then not leave out.
+    """Do what goes before the printed save: check the validation loss, add it to the curves, export the graph.
 
-    Raises a RuntimeError if the loss is NaN or infinite.
+    A kill could else leave weights without their graph. Raises a RuntimeError if the loss is NaN or
+    infinite.
     """
     if not np.isfinite(valid_loss):
         raise RuntimeError(f"the loss is NaN or infinite after step {step}")
@@ -417,10 +453,10 @@ def recorded_losses():
 
 def draw_losses(training, validation, path):
     """Draw the two losses, each a dictionary {step: loss}, into a file."""
-    figure = load_pyplot(show=False).Figure()
+    figure = load_pyplot(show=False).Figure(layout="tight")
     axes = figure.subplots()
-    axes.plot(training.keys(), training.values(), label="training")
-    axes.plot(validation.keys(), validation.values(), "o-", label="validation")
+    axes.plot(training.keys(), training.values(), label="training, dropout on")
+    axes.plot(validation.keys(), validation.values(), "o-", label="validation, dropout off")
     axes.set(xlabel="step", ylabel="loss", ylim=(0, None))
     axes.legend()
     save_figure(figure, path)

@@ -1,23 +1,31 @@
-"""What the two other scripts stand on: the data, a photograph as the network sees it, running a script.
-
-The chapter uses this module and does not print it, but for its first listing, "look at
-the data", which is `main`:
+"""What the two other scripts stand on; by itself the chapter's first listing, "look at the data":
 
     python EmotionDetectorUtils.py [--data_dir=EmotionDetector/]
+
+The chapter uses this module and prints of it that listing only, which is `main`. Its parts:
+
+- the data files: `read_data`
+- practice faces, drawn where there is no data: `draw_faces`
+- one photograph, as the network sees it: `read_image`
+- `--convert`: the data files, made of the forms in which people have faces
+- files and drawings, written whole or not at all
+- why something failed, in one line
+- how a script is run: its start, its end, its graph
+- the first listing
 """
 import sys
 
-if sys.version_info < (3, 10):  # noqa: UP036
+if sys.version_info < (3, 10):
     sys.exit(f"Error: Python 3.10 or newer is needed, and this is {sys.version.split()[0]}.")
 
 import collections
 import contextlib
+import csv
 import faulthandler
 import gc
-import glob
 import hashlib
 import importlib
-import itertools
+import io
 import logging
 import os
 import re
@@ -28,9 +36,11 @@ import warnings
 try:
     import numpy as np
     from absl import app, flags
-    from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, ImageOps, UnidentifiedImageError
 except ImportError as error:  # another Python than the one that everything was installed for
     sys.exit(f"Error: {error} for {sys.executable}: pip install -r requirements.txt.")
+if not hasattr(Image.Image, "has_transparency_data"):  # matplotlib is content with an older one
+    sys.exit(f"Error: Pillow 10.1 or newer is needed, and this is {Image.__version__}: pip install -U Pillow.")
 
 FLAGS = flags.FLAGS
 EMOTIONS = ("anger", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -47,6 +57,7 @@ GET_DATA = ("Get train.csv and test.csv from https://github.com/PacktPublishing/
 MAX_PIXELS = 250_000_000  # of a photograph
 FILE_BACKENDS = ("agg", "cairo", "pdf", "pgf", "ps", "svg", "template")  # matplotlib's without a window
 INTERACTIVE = hasattr(sys, "ps1") or sys.flags.interactive  # a notebook, IPython, python -i
+OWNS_PROCESS = False  # whether a script of ours was started; `prepare_script` says so
 
 
 class UserError(Exception):
@@ -54,8 +65,9 @@ class UserError(Exception):
 
 
 def warn(sentence):
-    """Print a sentence on standard error; the program goes on."""
-    print(sentence, file=sys.stderr)
+    """Print a sentence on standard error; the program goes on, also where nobody hears it."""
+    with contextlib.suppress(OSError):
+        print(sentence, file=sys.stderr)
 
 
 # The data files. The chapter calls read_data and does not print it.
@@ -69,16 +81,14 @@ def read_data(data_dir):
     """
     path = find_data(data_dir)
     if path:
-        labels, pixels, usages = read_csv(path, {"emotion", "pixels"})
+        labels, pixels, training = read_training_set(path)
+        if not all(training):  # fer2013.csv holds its test set, too
+            warn(f"{path}: rows left out because their Usage is not Training: {sum(~training)}.")
+        labels, pixels = labels[training], pixels[training]
     else:
         warn(f"No train.csv in {os.path.abspath(data_dir)}: practising on drawn faces. A model "
              f"trained on them knows nothing of photographs. {GET_DATA}")
-        (labels, pixels), usages = draw_faces(4178, seed=0), None
-    if usages is not None:  # fer2013.csv holds its test set, too
-        training = training_rows(path, usages)
-        if not all(training):
-            warn(f"{path}: rows left out because their Usage is not Training: {sum(~training)}.")
-        labels, pixels = labels[training], pixels[training]
+        labels, pixels = draw_faces(4178, seed=0)
     labels = np.eye(NUM_LABELS, dtype=np.float32)[labels]
     order = np.random.RandomState(0).permutation(len(labels))
     size = int(len(labels) * VALIDATION_PERCENT)
@@ -90,27 +100,64 @@ def read_data(data_dir):
             to_images(read_test_set(data_dir)[1]))
 
 
+def read_training_set(path, *needed):
+    """Read faces to train on: labels uint8 [n] in 0..6, pixels uint8 [n, 2304], and which rows train, bool [n].
+
+    Those are the rows whose Usage begins with "train", or all where there is no such column.
+    A row that lacks a value is left out, and counted on standard error.
+    """
+    rows = read_csv(path, ("emotion", "pixels", *needed), ("usage",))
+    whole = rows.dropna()
+    if whole.empty:
+        raise UserError(f"{path}: none of its {len(rows)} rows has a value in each column, expected Emotion "
+                        "and Pixels.")
+    if len(whole) < len(rows):
+        warn(f"{path}: rows left out because a value is missing: {len(rows) - len(whole)}.")
+    usages = whole.get("usage", ["Training"] * len(whole))
+    training = np.array([usage.lower().startswith("train") for usage in usages])
+    if not any(training):
+        raise UserError(f"{path} holds no face to train on: its column Usage holds "
+                        f"{', '.join(sorted(set(usages))[:5])}, expected Training in some rows.")
+    return to_numbers(whole["emotion"]), to_numbers(whole["pixels"], IMAGE_SIZE * IMAGE_SIZE), training
+
+
 def read_test_set(data_dir):
-    """Return the test set's labels [n], None unless each face has one, and its pixels [n, 2304]."""
+    """Return the test set: its labels [n] if each face has one, or None; its pixels [n, 2304]; its Ids [n].
+
+    The Ids are those of `test.csv`, or 1, 2, ... where it has none. No row is left out, since an
+    answer would then get the Id of another face: one without pixels or Id raises a UserError.
+    """
     path = find_data(data_dir)
     if not path:
-        return draw_faces(1312, seed=1)
+        labels, pixels = draw_faces(1312, seed=1)
+        return labels, pixels, range(1, len(labels) + 1)
     path = os.path.join(os.path.dirname(path), "test.csv")
     if not os.path.lexists(path):
-        return None, np.empty((0, IMAGE_SIZE * IMAGE_SIZE), np.uint8)
-    return read_csv(path, {"pixels"})[:2]
+        return None, np.empty((0, IMAGE_SIZE * IMAGE_SIZE), np.uint8), ()
+    rows = read_csv(path, ("pixels",), ("emotion", "id"))
+    for name in rows.columns.drop("emotion", errors="ignore"):
+        if rows[name].hasnans:
+            number = rows.index[rows[name].isna()][0] + 1
+            raise UserError(f"{path}, face {number}: no {name.replace('id', 'Id')}. Each line after the first must hold "
+                            "a face, and none be blank: no answer may get the Id of another face.")
+    labelled = "emotion" in rows and not rows["emotion"].hasnans
+    return (to_numbers(rows["emotion"]) if labelled else None,
+            to_numbers(rows["pixels"], IMAGE_SIZE * IMAGE_SIZE), rows.get("id", range(1, len(rows) + 1)))
 
 
-def data_fingerprint(data_dir):
-    """Return what identifies the data of `read_data`: a digest of train.csv, or `PRACTICE_FACES`."""
-    path = find_data(data_dir)
-    if not path:
-        return PRACTICE_FACES
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return f"sha256:{digest.hexdigest()}"
+def data_fingerprint(data_dir, carriage_returns=False):
+    """Return what identifies the faces of `read_data` and their split: a digest of train.csv, or `PRACTICE_FACES`.
+
+    Git on Windows adds carriage returns, so they do not count; in older models they do.
+    """
+    path, name = find_data(data_dir), PRACTICE_FACES
+    if path:
+        digest = hashlib.sha256()
+        with open(path, "rb") as file:
+            for block in iter(lambda: file.read(1 << 20), b""):
+                digest.update(block if carriage_returns else block.replace(b"\r", b""))
+        name = f"sha256:{digest.hexdigest()}"
+    return name if VALIDATION_PERCENT == 0.1 else f"{name}, of which {VALIDATION_PERCENT} for validation"
 
 
 def to_images(pixels):
@@ -119,112 +166,99 @@ def to_images(pixels):
 
 
 def find_data(data_dir):
-    """Return the path of train.csv; None where the default folder is absent, or holds nothing."""
-    path = os.path.join(os.path.abspath(data_dir), "train.csv")
-    if os.path.exists(path):
-        return path
-    if os.path.isfile(data_dir):
-        raise UserError(f"{os.path.abspath(data_dir)} is a file: name the folder that holds train.csv, "
-                        "with --data_dir.")
+    """Return the path of train.csv; None where the default folder, here and beside the scripts, holds nothing."""
     scripts = os.path.dirname(os.path.abspath(__file__))
-    holds, beside = (  # but for hidden files, such as .DS_Store
-        sorted(map(os.path.basename, glob.glob(os.path.join(glob.escape(folder), "*"))))
-        for folder in (data_dir, os.path.join(scripts, DATA_DIR)))
-    if not holds and not beside and data_dir == DATA_DIR and (
-            "data_dir" not in FLAGS or FLAGS["data_dir"].using_default_value):
-        return None
-    raise UserError(f"{path} is missing: its folder holds {', '.join(holds[:5]) or 'nothing'}, and "
-                    f"{scripts}/{DATA_DIR} {', '.join(beside[:5]) or 'nothing'}. Name the right one "
-                    "with --data_dir; unpack what is zipped; make it of fer2013.csv, or of folders of "
-                    f"pictures, with EmotionDetectorUtils.py --convert. {GET_DATA}")
+    folders = [os.path.abspath(data_dir)]
+    default = data_dir == DATA_DIR and ("data_dir" not in FLAGS or FLAGS["data_dir"].using_default_value)
+    if default:
+        folders.append(os.path.join(scripts, os.path.dirname(DATA_DIR)))  # started from another folder
+    for folder in folders:
+        path = os.path.join(folder, "train.csv")
+        if os.path.lexists(path):
+            return path
+        if os.path.isfile(folder):
+            raise UserError(f"{folder} is a file: name the folder that holds train.csv, with --data_dir.")
+        there = os.path.isdir(folder)
+        if there and default and os.path.samefile(folder, scripts):
+            continue  # the program itself, in a folder of that name
+        holds = ", ".join(map(os.path.basename, list_folder(folder)[:5])) if there else ""
+        if holds or not default:
+            raise UserError(f"{path} is missing: its folder {'holds ' + (holds or 'nothing') if there else 'does not exist'}. "
+                            "Name the right one with --data_dir; unpack what is zipped; make it of fer2013.csv, "
+                            f"or of folders of pictures, with EmotionDetectorUtils.py --convert. {GET_DATA}")
+    return None
 
 
-def training_rows(path, usages):
-    """Return which rows of a file are for training, bool [n], of its column Usage; or raise a UserError."""
-    training = np.char.startswith(np.char.lower(usages), "train")
-    if not any(training):
-        raise UserError(f"{path} holds no face to train on: its column Usage holds "
-                        f"{', '.join(sorted(set(usages))[:5])}, expected Training in some rows.")
-    return training
+def read_csv(path, needed, others):
+    """Read a table of faces as Kaggle writes it; the one place where its cells are checked.
 
-
-def read_csv(path, needed):
-    """Read faces as Kaggle writes them; the one place where their rows are checked.
-
-    `needed` are the columns that must be there, of emotion, pixels and usage. Returns labels
-    uint8 [n] in 0..6, pixels uint8 [n, 2304], usages str [n]; None for a column that is not
-    there. A row that lacks a value is dropped, and counted on standard error. In a test set,
-    which needs no emotion, no row is dropped, since the answers are numbered by rows: one without
-    pixels is an error, and labels are None unless each row has one.
+    The columns `needed` must be there, `others` may, of emotion, pixels, usage and id. Returns a
+    pandas DataFrame of them: Emotion and Pixels as bytes, one a number, the others as text; NaN
+    where a cell is empty. Row 0 is face 1, and a blank line is a row, but for those above the
+    first line and below the last one. Raises a UserError.
     """
     pd = load_library("pandas")
-    columns, kept, rows = {"emotion": [], "pixels": [], "usage": []}, [], 0
-
-    def column(name):  # pandas calls a second Emotion "Emotion.1"
-        return re.sub(r"\.\d+$", "", name).strip().lower()
-
+    start, chunks = 0, []
     try:
-        with open(path, "rb") as file, warnings.catch_warnings():
-            warnings.filterwarnings("error", "string or file could not", DeprecationWarning)
-            # Blank lines count as rows, so that none is lost unseen, but not above the header
-            blank = sum(1 for _ in itertools.takewhile(lambda line: not line.strip(), file))
-            file.seek(0)
+        with open(path, encoding="utf-8-sig", errors="replace") as file:
+            while (header := file.readline()) and not header.strip():
+                start = file.tell()
+            file.seek(start)
+            names = [name.strip().lower() for name in next(csv.reader([header]), [])]
+            places = [place for place, name in enumerate(names) if name in (*needed, *others)]
+            check_columns(path, [names[place] for place in places], needed, ", ".join(names))
             for chunk in pd.read_csv(
-                    file, chunksize=1000, dtype=str, skipinitialspace=True, index_col=False,
-                    skip_blank_lines=False, skiprows=blank, encoding_errors="replace",
-                    usecols=lambda name: column(name) in columns):
-                chunk.columns = [column(name) for name in chunk]
-                for name in columns:
-                    if name in needed - set(chunk):
-                        raise ValueError(f"it has no column {name.title()}")
-                    if list(chunk).count(name) > 1:
-                        raise UserError(f"{path} has more than one column {name.title()}: remove the "
-                                        "wrong one.")
-                chunk = chunk.dropna(how="all")  # blank lines at the end are no rows
-                rows = max([rows, *chunk.index + 1])
-                chunk = chunk.dropna(subset=needed if "emotion" not in needed else None)
-                kept += chunk.index.tolist()
-                for name, cells in chunk.items():
-                    columns[name] += [parse_cell(f"{path}, face {number + 1}", name, cell)
-                                      for number, cell in cells.dropna().items()]
-        if not rows:
+                    file.buffer, chunksize=1000, dtype=str, skipinitialspace=True, index_col=False,
+                    skip_blank_lines=False, encoding_errors="replace", usecols=places):
+                chunk.columns = [names[place] for place in places]
+                chunks.append(pd.DataFrame({name: pd.Series(
+                    {row: parse_cell(f"{path}, face {row + 1}", name, cell) for row, cell in cells.dropna().items()},
+                    chunk.index, object) for name, cells in chunk.items()}))
+        rows = pd.concat(chunks)
+        if rows.last_valid_index() is None:
             raise ValueError("no row follows the first line")
     except ValueError as fault:  # pandas', or ours
-        raise UserError(f"{path}: {fault}. Expected a CSV file in UTF-8 like Kaggle's: unpack it "
+        raise UserError(f"{path}: {reason(fault)}. Expected a CSV file in UTF-8 like Kaggle's: unpack it "
                         "if it is zipped, download it again if it is cut off or a web page.") from fault
-    missing = sorted(set(range(rows)) - set(kept))
-    if missing and "emotion" not in needed:
-        raise UserError(f"{path}, face {missing[0] + 1}: no pixels. Each line after the first must "
-                        "hold a face, and none be blank: the answers are numbered by lines.")
-    if not kept:
-        raise UserError(f"{path}: none of its {rows} rows has a value in each column, expected Emotion "
-                        "and Pixels.")
-    if missing:
-        warn(f"{path}: rows dropped because a value is missing: {len(missing)}.")
-    labels, pixels = (np.frombuffer(b"".join(columns[name]), np.uint8) for name in ("emotion", "pixels"))
-    return (labels if len(labels) == len(kept) else None, pixels.reshape(-1, IMAGE_SIZE * IMAGE_SIZE),
-            np.array(columns["usage"]) if columns["usage"] else None)
+    return rows.loc[:rows.last_valid_index()]
+
+
+def check_columns(path, columns, needed, header):
+    """Raise a UserError where a column is not there, or twice; a ValueError where there is no table."""
+    for name in map(str.title, sorted(set(needed) - set(columns))):
+        if not header.isprintable() or set("<\ufffd") & set(header):  # a zipped file, a web page
+            raise ValueError(f"it has no column {name}")
+        raise UserError(f"{path}: it has no column {name}, but {header[:60]!r}: rename the column, or name "
+                        "another file.")
+    if len(set(columns)) < len(columns):
+        raise UserError(f"{path} has more than one column {max(columns, key=columns.count).title()}: remove "
+                        "the wrong one.")
 
 
 def parse_cell(place, name, cell):
-    """Return a cell of Emotion or Pixels as bytes, one a number, and one of Usage without spaces around.
+    """Return a cell of Emotion or Pixels as bytes, one a number, and one of Usage or Id without blanks around.
 
     Raises a UserError, which begins with the place, where the numbers are not those of a face.
     """
-    if name == "usage":
-        return cell.strip()
+    if name in ("usage", "id"):
+        return cell.strip() or None
     size, highest, expected = {
         "emotion": (1, NUM_LABELS - 1, "a label from 0 (anger) to 6 (neutral)"),
         "pixels": (IMAGE_SIZE * IMAGE_SIZE, 255, "48x48 = 2304 whole numbers from 0 to 255")}[name]
     cell = cell.removesuffix(".0")  # as pandas writes 3 where a value is missing
-    with contextlib.suppress(ValueError, DeprecationWarning):
+    if re.fullmatch(r"[0-9\s]*[0-9]\s*", cell, re.ASCII):
         values = np.fromstring(cell, np.int64, sep=" ")
-        if len(values) == size and values.min() >= 0 and values.max() <= highest:
+        if len(values) == size and values.max() <= highest:
             return values.astype(np.uint8).tobytes()
     words = cell.split()
-    odd = [word for word in words if not (word.isdecimal() and int(word[:9]) <= highest)]
+    odd = [word for word in words if not re.fullmatch("[0-9]+", word) or float(word) > highest]
     fault = repr(odd[0][:20]) if odd else f"{len(words)} values"
     raise UserError(f"{place}: {name.title()} holds {fault}, expected {expected}.")
+
+
+def to_numbers(cells, *shape):
+    """Turn n cells of bytes into an array uint8 [n, *shape]."""
+    return np.frombuffer(b"".join(cells), np.uint8).reshape(-1, *shape)
 
 
 # Faces to practise on where there is no data.
@@ -246,7 +280,7 @@ def draw_faces(count, seed):
     """Draw practice faces: labels uint8 [count] in 0..6, pixels uint8 [count, 2304].
 
     They are the same on every machine: only sums, products, quotients and square roots of
-    float32 take part, whose last bit IEEE 754 fixes; a sine is rounded otherwise elsewhere.
+    float32 take part, whose last bit IEEE 754 fixes; that of a sine differs between machines.
     """
     rng = np.random.RandomState(seed)
     labels = rng.randint(0, NUM_LABELS, count).astype(np.uint8)
@@ -340,11 +374,11 @@ def read_image(path, box=None):
     The box is LEFT, TOP, WIDTH, HEIGHT of the face in pixels of the upright photograph;
     None is the largest square in the middle. Raises a UserError where it does not fit.
     """
-    picture, size = open_picture(path, "L")
-    return shrink(picture, crop_box(path, size, box))
+    picture = open_picture(path)
+    return network_image(picture, crop_box(path, picture.size, box))
 
 
-def shrink(picture, box):
+def network_image(picture, box):
     """Return what is in a box of an opened picture as the network's image float32 [48, 48, 1] in 0..1."""
     left, top, width, height = box
     small = picture.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.HAMMING,
@@ -352,54 +386,34 @@ def shrink(picture, box):
     if small.mode == "RGBA":  # what is transparent lies over white
         small = Image.alpha_composite(Image.new("RGBA", small.size, "white"), small)
     # Pillow's L is the book's 0.299 R + 0.587 G + 0.114 B
-    return to_images(np.asarray(small if small.mode == "F" else small.convert("L")))[0]
+    return to_images(np.asarray(small.convert("L")))[0]
 
 
-def open_picture(path, mode, size=None):
-    """Open a picture upright, a JPEG file no better than mode and size; image files are checked here.
+def open_picture(path, mode="L"):
+    """Open a picture, upright, with eight bits a channel; the one place where image files are checked.
 
-    Returns a picture of mode L, RGB, RGBA or F, in 0..255, and the file's (width, height).
+    Returns a Pillow image of mode L, RGB or RGBA. Mode "L" takes half the time to read a JPEG file
+    that "RGB" takes, and loses its colours. Raises a UserError.
     """
-    # Pillow refuses twice its limit
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, MAX_PIXELS // 2
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd metadata: what counts is whether there is a picture
-            return load_picture(path, mode, size)
+        # By its name, Pillow 13.0 maps a TIFF file that lies on its side into memory, and mixes up its rows
+        with open(path, "rb") as file, Image.open(file) as picture:
+            picture.draft(mode, None)
+            picture.load()
+            with contextlib.suppress(Exception):  # damaged EXIF counts as none, as in every viewer
+                ImageOps.exif_transpose(picture, in_place=True)
+        if picture.mode[0] in "IF":  # grey of 16 or 32 bits, or floats: which value is white is not known
+            raise ValueError("it has more than 8 bits a channel: save it with 8 bits")
+        mode = "RGBA" if picture.has_transparency_data else "L" if picture.mode in ("1", "L") else "RGB"
+        return picture if picture.mode == mode else picture.convert(mode)
     except Exception as error:  # Pillow raises a dozen types
-        fault = {
-            Image.DecompressionBombError:
-                f"it is too large, expected at most {MAX_PIXELS // 1_000_000} million pixels: shrink it",
-            UnidentifiedImageError: "it is damaged, or of another kind: save it as JPEG or PNG",
-        }.get(type(error), getattr(error, "strerror", None) or error)
-        raise UserError(f"{path} cannot be read as a picture ({fault}).") from error
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
-
-
-def load_picture(path, mode, size):
-    """Do the work of `open_picture`; raises whatever Pillow raises."""
-    # By its name, Pillow 13.0 maps a TIFF file that lies on its side into memory, and mixes up its rows
-    with open(path, "rb") as file, Image.open(file) as picture:
-        width, height = picture.size
-        picture.draft(mode, size)
-        lying, orientation = picture.size, None
-        picture.load()  # which turns a TIFF file upright by itself
-        with contextlib.suppress(Exception):  # damaged EXIF counts as none, as in every viewer
-            orientation = picture.getexif().get(ExifTags.Base.Orientation)
-            ImageOps.exif_transpose(picture, in_place=True)
-    if orientation in (5, 6, 7, 8) or picture.size != lying:  # the file holds it lying on its side
-        width, height = height, width
-    # Which value is white is known of 8 and of 16 bits; some Pillows open PNG and PGM of 16 bits in mode I
-    bits = getattr(picture, "tag_v2", {}).get(ExifTags.Base.BitsPerSample, (16,))  # a TIFF file has 12, too
-    if picture.mode == "F" or picture.mode == "I" and picture.format not in ("PNG", "PPM") or (
-            picture.mode.startswith("I") and bits != (16,)):
-        raise ValueError("which of its values is white is not known: save it with 8 bits")
-    if picture.mode.startswith("I"):  # 257 * 255 = 65535
-        picture = picture.convert("F").point(lambda value: value / 257)
-    mode = {"1": "L", "L": "L", "F": "F"}.get(picture.mode, "RGB")
-    mode = "RGBA" if picture.has_transparency_data else mode
-    return picture if picture.mode == mode else picture.convert(mode), (width, height)
+        fault = reason(error)
+        if isinstance(error, Image.DecompressionBombError):  # it refuses twice its limit
+            fault = (f"it is too large, expected at most {2 * Image.MAX_IMAGE_PIXELS // 1_000_000} million "
+                     "pixels: shrink it")
+        elif isinstance(error, UnidentifiedImageError):
+            fault = "it is damaged, or of another kind: save it as JPEG or PNG"
+        raise UserError(f"{os.path.abspath(path)} cannot be read as a picture ({fault}).") from error
 
 
 def crop_box(path, size, box=None):
@@ -411,29 +425,9 @@ def crop_box(path, size, box=None):
         left, top, width, height = map(float, box)
         if 0 <= left <= size[0] - width and 0 <= top <= size[1] - height and min(width, height) >= 8:
             return left, top, width, height
-    raise UserError(f"--box={','.join(map(str, box))} does not lie in {path}, which is {size[0]} pixels "
-                    f"wide and {size[1]} high: expected LEFT,TOP,WIDTH,HEIGHT in pixels, at least 8 "
-                    "wide and high.")
-
-
-def expand_paths(word):
-    """Return the files that a word names: one file, the pictures in a folder, those that match a pattern.
-
-    What is left out is counted on standard error. Raises a UserError where no picture is among them.
-    """
-    if os.path.isdir(word):
-        paths = list_folder(word)
-    else:
-        paths = [] if os.path.isfile(word) else sorted(glob.glob(word))
-        if not paths:
-            return [word]
-    pictures, others = pick_pictures(paths)
-    if not pictures:
-        raise UserError(f"{os.path.abspath(word)} holds no picture of a kind that can be read "
-                        f"({others or 'it is empty'}): save them as JPEG or PNG, or name their own folder.")
-    if others:
-        warn(f"{os.path.abspath(word)}: left out: {others}.")
-    return pictures
+    raise UserError(f"--box={','.join(map(str, box))} does not lie in {os.path.abspath(path)}, which is "
+                    f"{size[0]} pixels wide and {size[1]} high: expected LEFT,TOP,WIDTH,HEIGHT in pixels, "
+                    "at least 8 wide and high.")
 
 
 def list_folder(folder):
@@ -449,16 +443,20 @@ def pick_pictures(paths):
         ending = os.path.splitext(path)[1].lower()
         if os.path.isfile(path) and endings.get(ending) in Image.OPEN:
             pictures.append(path)
+        elif not os.path.exists(path):
+            others["link to nothing"] += 1
         else:
             others["folder" if os.path.isdir(path) else ending or "without an ending"] += 1
     return pictures, ", ".join(f"{count} {kind}" for kind, count in sorted(others.items()))
 
 
 # --convert: the data files, made of the forms in which people have faces.
-LABELS = {word: label for label, words in enumerate((
+LABEL_OF_WORD = {word: label for label, words in enumerate((
     "anger angry", "disgust disgusted", "fear fearful afraid scared", "happy happiness joy",
     "sad sadness", "surprise surprised", "neutral")) for word in words.split()}
-TEST_WORDS = {"test", "testing", "val", "valid", "validation", "testset", "publictest", "privatetest"}
+TRAIN_WORDS = {"train", "training"}
+TEST_WORDS = {"test", "tests", "testing", "testset", "val", "valid", "validate", "validation", "eval",
+              "evaluation", "dev", "holdout", "publictest", "privatetest"}
 
 
 def convert(source, data_dir):
@@ -468,89 +466,95 @@ def convert(source, data_dir):
     named by emotion. Raises a UserError where a label would be a guess, and for a file that is
     there already.
     """
-    paths = {True: os.path.join(os.path.abspath(data_dir), "train.csv"),
-             False: os.path.join(os.path.abspath(data_dir), "test.csv")}
-    there = list(filter(os.path.lexists, paths.values()))
-    if there:
-        raise UserError(f"{there[0]} is there already, and is not overwritten: name another --data_dir.")
-    source = os.path.abspath(source)
+    source, data_dir = os.path.abspath(source), os.path.abspath(data_dir)
+    for name in ("train.csv", "test.csv"):
+        if os.path.lexists(os.path.join(data_dir, name)):
+            raise UserError(f"{os.path.join(data_dir, name)} is there already, and is not overwritten: name "
+                            "another --data_dir.")
     if os.path.isdir(source):
         faces = read_folders(find_folders(source))
     else:
-        labels, pixels, usages = read_csv(source, {"emotion", "pixels", "usage"})
-        faces = zip(labels, pixels, training_rows(source, usages))
-    os.makedirs(data_dir, exist_ok=True)
-    files, counts = {}, collections.Counter()
+        columns = read_training_set(source, "usage")
+        order = np.argsort(~columns[-1], kind="stable")
+        faces = zip(*(column[order] for column in columns))
+    files, counts, digests = {}, collections.Counter(), set()
     with contextlib.ExitStack() as both:
-        for label, pixels, training in faces:
-            if training not in files:
-                files[training] = both.enter_context(atomic_write(paths[training]))
-                files[training].write(b"Emotion,Pixels\n")
-            files[training].write(f"{label},{' '.join(map(str, pixels.tolist()))}\n".encode())
-            counts[training] += 1
-        if True not in files:
-            raise UserError(f"{source}: none of its pictures to train on can be read.")
-    for training in sorted(counts, reverse=True):
-        print(f"{paths[training]}: {counts[training]} faces")
+        for label, pixels, training in faces:  # first those to train on
+            name = "train.csv" if training else "test.csv"
+            if not files and not training:
+                break
+            if name not in files:
+                os.makedirs(data_dir, exist_ok=True)
+                files[name] = both.enter_context(atomic_write(os.path.join(data_dir, name)))
+                files[name].write(b"Emotion,Pixels\n")
+            files[name].write(f"{label},{' '.join(map(str, pixels.tolist()))}\n".encode())
+            counts[name] += 1
+            digests.add(hashlib.sha256(pixels).digest())
+    if not counts:
+        raise UserError(f"{source}: none of its pictures to train on can be read.")
+    for name, count in counts.items():
+        print(f"{os.path.join(data_dir, name)}: {count} faces")
+    if counts.total() > len(digests):
+        warn(f"{source}: faces that are there more than once, pixel for pixel: {counts.total() - len(digests)} too "
+             "many. A face that is trained on, and judged as well, makes an accuracy too high: leave one of them out.")
 
 
 def find_folders(source):
-    """Find the pictures below a folder that is to be converted, and their labels; read none.
+    """Find the folders of pictures below a folder that is to be converted, and their labels; read none.
 
-    Returns a list of folder, label 0..6, whether it is for training, and its pictures. Raises
-    a UserError where the folders' names do not tell the labels for sure.
+    Returns a list of folder, label 0..6, whether it is for training, and its pictures; first those
+    for training. Raises a UserError where no folder with pictures is named by an emotion.
     """
-    found, folders = [], []
-    for folder in sorted(walk(source)):
+    folders, left_out, numbers = [], [], set()
+    for folder in folders_below(source):
         pictures, others = pick_pictures(path for path in list_folder(folder) if not os.path.isdir(path))
         if others:
-            warn(f"{folder}: left out: {others}.")
-        # The innermost name comes first; of "3_happy" the word counts
-        names = os.path.relpath(folder, source).lower().split(os.sep)[::-1]
-        names = [name if name.isdecimal() else name.strip("0123456789-_. ()") for name in names]
-        if pictures:
-            found.append((folder, names, pictures))
-    words = LABELS.keys() & {name for _, names, _ in found for name in names}
-    labels = LABELS if words else labels_by_number(source, [names for _, names, _ in found])
-    for folder, names, pictures in found:
-        label = next((labels[name] for name in names if name in labels), None)
-        if label is None:
-            warn(f"{folder}: left out: {len(pictures)} pictures, since neither it nor a folder above it is "
-                 f"named {', '.join(EMOTIONS[:-1])} or {EMOTIONS[-1]}.")
-            continue
-        usages = (set(re.findall("[a-z]+", name)) & (TEST_WORDS | {"train", "training"}) for name in names)
-        usage = next(filter(None, usages), set())
-        folders.append((folder, label, not usage & TEST_WORDS, pictures))
+            left_out.append(f"{folder}: left out: {others}.")
+        names = os.path.relpath(folder, source).split(os.sep)[::-1]  # the innermost one decides
+        label = next(filter(lambda label: label is not None, map(label_of, names)), None)
+        training = next(filter(lambda training: training is not None, map(is_for_training, names)), True)
+        if pictures and label is None:
+            numbers.update(name for name in names if name.isdecimal())
+            left_out.append(f"{folder}: left out: {len(pictures)} pictures, since neither it nor a folder above "
+                            f"it is named {', '.join(EMOTIONS[:-1])} or {EMOTIONS[-1]}.")
+        elif pictures:
+            folders.append((folder, label, training, pictures))
+    if numbers and not folders:
+        order = ", ".join(f"{label} {emotion}" for label, emotion in enumerate(EMOTIONS))
+        raise UserError(f"{source} has folders named {', '.join(sorted(numbers)[:10])}, and each data set numbers "
+                        f"emotions in its own way (FER2013: {order}). Rename each to its emotion in words.")
+    for sentence in left_out:
+        warn(sentence)
     if not any(training for _, _, training, _ in folders):
         raise UserError(f"{source} holds no face to train on: expected folders of pictures named "
                         f"{', '.join(EMOTIONS)}, and not all of them in a folder named test.")
-    return folders
+    return sorted(folders, key=lambda found: not found[2])
 
 
-def labels_by_number(source, found):
-    """Return {name: label} of the numbers among lists of folder names, as FER2013 numbers emotions.
-
-    Other data sets number them otherwise: a UserError is raised where they do not fit.
-    """
-    numbers = [[name for name in names if name.isdecimal()] for names in found]
-    labels = {name: int(name) for names in numbers for name in names}
-    order = ", ".join(f"{label} {emotion}" for label, emotion in enumerate(EMOTIONS))
-    if labels and (set(labels.values()) - set(range(NUM_LABELS)) or 0 not in labels.values()
-                   or max(map(len, numbers)) > 1):
-        raise UserError(f"{source} has folders named {', '.join(sorted(labels))}: these are not numbered "
-                        f"as in FER2013 ({order}). Rename each to its emotion in words.")
-    if labels:
-        warn(f"{source}: the numbers of its folders are read as FER2013's: {order}.")
-    return labels
+def words_of(name):
+    """Return the words in a folder's name, in lower case: {"happy", "train"} of "3_Happy (train)"."""
+    return set(re.findall(r"[^\W\d_]+", name.lower()))
 
 
-def walk(folder, above=()):
+def label_of(name):
+    """Return the label 0..6 that a folder's name says in one word; None where it says none."""
+    words = words_of(name) - TRAIN_WORDS - TEST_WORDS
+    return LABEL_OF_WORD.get(words.pop()) if len(words) == 1 else None
+
+
+def is_for_training(name):
+    """Return whether a folder's name says that its faces are to train on; None where it does not say."""
+    words = words_of(name)
+    return False if words & TEST_WORDS else True if words & TRAIN_WORDS else None
+
+
+def folders_below(folder, above=()):
     """Yield a folder and all those below it; links are followed, but never back to a folder above."""
     real = os.path.realpath(folder)
     if real not in above:
         yield folder
         for path in filter(os.path.isdir, list_folder(folder)):
-            yield from walk(path, (*above, real))
+            yield from folders_below(path, (*above, real))
 
 
 def read_folders(folders):
@@ -565,10 +569,10 @@ def read_folders(folders):
                 continue
             count += 1
             yield label, pixels, training
-        print(f"{folder}: {count} faces, {EMOTIONS[label]}")
+        print(f"{folder}: {count} faces, {EMOTIONS[label]} -> {'train.csv' if training else 'test.csv'}")
 
 
-# Files and drawings.
+# Files and drawings, written whole or not at all.
 @contextlib.contextmanager
 def atomic_write(path):
     """Open a binary file whose content replaces `path` at the end, or not at all.
@@ -588,9 +592,10 @@ def atomic_write(path):
             yield file
         if place == part:
             os.replace(part, target)
+    except BrokenPipeError:  # of this pipe or of a print's: it ends a script, in `run_script`
+        raise
     except (OSError, ValueError) as error:  # no room, or no such format
-        raise UserError(f"{os.path.abspath(path)} cannot be written "
-                        f"({getattr(error, 'strerror', None) or error}).") from error
+        raise UserError(f"{os.path.abspath(path)} cannot be written ({reason(error)}).") from error
     finally:
         with contextlib.suppress(OSError):  # gone already, if all went well
             os.remove(part)
@@ -605,9 +610,72 @@ def is_standard_output(path):
 
 def write_answers(path, columns, probabilities):
     """Write a CSV file, a row for each face: {name: n values}, then probabilities [n, 7]."""
-    table = load_library("pandas").DataFrame(columns | dict(zip(EMOTIONS, probabilities.T)))
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow((*columns, *EMOTIONS))
+    table.writerows((*values, *row) for *values, row in zip(*columns.values(), probabilities))
     with atomic_write(path) as file:
-        table.to_csv(file, mode="wb", index=False, errors="surrogateescape")
+        file.write(text.getvalue().encode(errors="surrogateescape"))
+
+
+def load_pyplot(show):
+    """Return matplotlib's pyplot, for a window or for files; raises a UserError where no window opens."""
+    backend = None
+    if OWNS_PROCESS:  # a notebook's own backend stays
+        logging.getLogger("matplotlib").setLevel(logging.ERROR)  # no word of the fonts it finds
+        backend = os.environ.pop("MPLBACKEND", "")  # a wrong name would stop the import
+        if not show:
+            os.environ["MPLBACKEND"] = "agg"
+    plt = load_library("matplotlib.pyplot")
+    try:
+        if OWNS_PROCESS:  # a reader's matplotlibrc may close windows at once, or turn pictures over
+            plt.rcdefaults()
+            plt.ioff()
+        if OWNS_PROCESS and show:
+            # What a notebook or an IDE hands down, module://..., opens no window here
+            plt.switch_backend(plt.get_backend() if backend.startswith("module://") else backend or plt.get_backend())
+            plt.close(plt.figure())  # tkinter may be there, and its window not
+        name = plt.get_backend().lower()
+        if show and (name.rpartition("backend_")[2] in FILE_BACKENDS or (OWNS_PROCESS and "://" in name)):
+            raise ImportError(f"{name} draws no window; there is no display, or no toolkit such as tkinter, or "
+                              "MPLBACKEND or matplotlibrc names it")
+    except Exception as error:  # of five toolkits
+        raise UserError(f"matplotlib cannot open a window ({reason(error)}): --figure=FILE.png writes the "
+                        "picture instead.") from error
+    return plt
+
+
+def save_figure(figure, path):
+    """Write a matplotlib figure into a file, whole, in the format that its name ends in."""
+    with atomic_write(path) as file:
+        figure.savefig(file, format=os.path.splitext(path)[1][1:].lower(), dpi=100)
+
+
+# Why something failed, in one line.
+def reason(error):
+    """Return in one line why something failed: the error's own words, or its type where it has none."""
+    if isinstance(getattr(error, "filename", None), str) and os.path.islink(error.filename) and (
+            not os.path.exists(error.filename)):
+        return "it is a link to nothing"
+    text = getattr(error, "strerror", None) or getattr(error, "message", None) or str(error)
+    if hasattr(error, "node_def"):  # TensorFlow's: where it counts several causes, the first is (0); operations follow
+        text = re.sub(r"(?sm)\A.*?^ *\(0\) ([A-Z_]+: )?", "", text).partition("\n")[0]
+    return " ".join(text.split()) or type(error).__name__
+
+
+def first_cause(error):
+    """Return in one line why something failed, and in which file; of TensorFlow's errors the first one counts."""
+    if isinstance(error, UserError):
+        return str(error)
+    cause = error
+    while cause:
+        if hasattr(cause, "node_def"):
+            error = cause
+        cause = cause.__context__
+    if isinstance(error, OSError) and error.strerror:
+        name = "Standard output" if error.filename is None else os.path.abspath(error.filename)
+        return f"{name}: {reason(error)}"
+    return reason(error)
 
 
 def load_library(name):
@@ -616,57 +684,37 @@ def load_library(name):
         return importlib.import_module(name)
     except Exception as error:  # an ImportError, or what a library that does not fit another one raises
         advice = ": pip install -r requirements.txt" if isinstance(error, ImportError) else ""
-        raise UserError(f"{name} cannot be loaded ({' '.join(str(error).split())}){advice}.") from error
-
-
-def load_pyplot(show):
-    """Return matplotlib's pyplot, for a window or for files; raises a UserError where no window opens."""
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # no word of the fonts it finds
-    backend = None
-    if not INTERACTIVE:  # a notebook's own stays; here a wrong name must not stop the import
-        backend = os.environ.pop("MPLBACKEND", None)
-        if not show:
-            os.environ["MPLBACKEND"] = "agg"
-    plt = load_library("matplotlib.pyplot")
-    try:
-        if show:
-            plt.switch_backend(backend or plt.get_backend())  # which loads it now
-            if plt.get_backend().lower().rpartition("backend_")[2] in FILE_BACKENDS:
-                raise ImportError(f"{plt.get_backend()} draws into files only; there is no display, or no "
-                                  "toolkit such as tkinter, or MPLBACKEND or matplotlibrc names it")
-    except (ImportError, ValueError, RuntimeError) as error:
-        raise UserError(f"matplotlib cannot open a window ({error}): --figure=FILE.png writes the "
-                        "picture instead.") from error
-    return plt
-
-
-def save_figure(figure, path):
-    """Write a matplotlib figure into a file, whole, in the format that its name ends in."""
-    with warnings.catch_warnings(), atomic_write(path) as file:
-        warnings.filterwarnings("ignore", "Glyph")  # a letter that the font lacks becomes a box
-        figure.savefig(file, format=os.path.splitext(path)[1][1:].lower(), dpi=100)
+        raise UserError(f"{name} cannot be loaded ({reason(error)}){advice}.") from error
 
 
 # How a script is run: its start, its end, its graph.
 def termination_signals():
-    """Return the signals that ask a program to end, those that the system has and this process heeds."""
+    """Return the signals that ask a program to end, without those that are ignored, as under nohup."""
     numbers = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]
     return [number for number in numbers
             if number and signal.getsignal(number) not in (signal.SIG_IGN, None)]
 
 
 def prepare_script(tensorflow=True):
-    """Prepare a script before it defines its flags: signals, a second run, TensorFlow."""
-    if not INTERACTIVE and threading.current_thread() is threading.main_thread():
-        # Until training starts nothing is lost: a signal, or a closed pipe, ends the script
-        for number in (*termination_signals(), getattr(signal, "SIGPIPE", signal.SIGINT)):
-            signal.signal(number, signal.SIG_DFL)
+    """Prepare a script before it defines its flags; the one place that changes what is the process's own."""
+    global OWNS_PROCESS
+    OWNS_PROCESS = not INTERACTIVE and threading.current_thread() is threading.main_thread()
+    if OWNS_PROCESS:
+        if os.getpid() != 1:  # which the system's own does not end, as in a container
+            for number in termination_signals():  # while libraries load nothing is lost
+                signal.signal(number, signal.SIG_DFL)
+        sys.excepthook = lambda kind, *error: kind is KeyboardInterrupt or sys.__excepthook__(kind, *error)
+        threading.excepthook = lambda _: None  # the curves' thread may fail; saver.save tells of a full disk
+        if not sys.warnoptions:
+            warnings.simplefilter("ignore")  # what counts is whether there is a result
+        Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow refuses twice its limit
+        os.environ.setdefault("TF_DETERMINISTIC_OPS", "1")  # a GPU gives the same losses each time
     for name in FLAGS:  # a second run in one process, as %run does it, defines them again
         FLAGS[name].allow_override = True
         FLAGS[name].unparse()
     if sys.__stderr__ is None:  # closed, or IDLE's: a file of ours would be taken for it
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-        sys.stderr = sys.stderr or open(2, "w")  # noqa: SIM115
+        sys.stderr = sys.stderr or os.fdopen(2, "w")
     if tensorflow and "tensorflow" not in sys.modules:
         load_tensorflow()
 
@@ -676,14 +724,14 @@ def load_tensorflow():
 
     What a user has set in the environment stands; TF_CPP_MIN_LOG_LEVEL=0 shows everything.
     """
-    settings = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "1",
+    settings = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "1", "NVIDIA_TF32_OVERRIDE": "0",
                 "TF_FORCE_GPU_ALLOW_GROWTH": "true", "TF_USE_LEGACY_KERAS": "1"}
     ours = settings.keys() - os.environ.keys()
     os.environ.update({name: settings[name] for name in ours})
     gc.disable()
     stderr = os.dup(2)
     faulthandler.enable(stderr)  # an abort is told
-    if "TF_CPP_MIN_LOG_LEVEL" in ours:
+    if os.environ["TF_CPP_MIN_LOG_LEVEL"] == "3":
         with open(os.devnull, "wb") as nothing:
             os.dup2(nothing.fileno(), 2)
     try:
@@ -701,13 +749,15 @@ def load_tensorflow():
 
 
 def run_script(main, *errors, takes_files=False):
-    """Run a script's `main(argv)`; the one place where what ends it is told in a sentence.
+    """Run a script's `main(argv)`; the one place where the error that ends it is told in a sentence.
 
     The errors are further exceptions to tell; `takes_files` allows words without a dash.
     Exit status: 0 done, 1 a stated error, 2 wrong usage; or what `main` returns.
     """
     for name in FLAGS:  # an import after a run in one process defines them again
         FLAGS[name].allow_override = True
+    if OWNS_PROCESS and signal.getsignal(signal.SIGINT) == signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on files are tidied up
     with contextlib.suppress(AttributeError):  # a notebook's or IDLE's is of another kind
         # Line by line, so that a log file keeps up with the run; no letter of a path is an error
         sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
@@ -717,8 +767,11 @@ def run_script(main, *errors, takes_files=False):
         warn(f"Error: {first_cause(error).removesuffix('.')}. --help lists the flags.")
         sys.exit(2)
     except (UserError, OSError, MemoryError, RuntimeError, *errors) as error:
+        if OWNS_PROCESS and isinstance(error, BrokenPipeError) and hasattr(signal, "SIGPIPE"):
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # as every command ends whose reader has gone
+            signal.raise_signal(signal.SIGPIPE)
         warn(f"Error: {first_cause(error).removesuffix('.')}.")
-        if isinstance(error, OSError) and error.filename is None and not INTERACTIVE:
+        if OWNS_PROCESS and isinstance(error, OSError) and error.filename is None:
             with open(os.devnull, "wb") as nothing:  # or Python tries again at its end, and fails
                 os.dup2(nothing.fileno(), 1)
         sys.exit(1)
@@ -735,26 +788,14 @@ def parse_flags(argv, takes_files):
         sys.exit()  # after --help, for which absl has status 1
     if words[1:] and not takes_files:
         raise flags.Error(f"{words[1]!r} is not a flag")
+    if "" in words[1:]:
+        raise flags.Error("an empty word names no file")
     for flag in map(FLAGS.__getitem__, FLAGS):
         if flag.present and flag.value in ("", []):
             raise flags.Error(f"--{flag.name}= has no value")
         if isinstance(flag.value, str):
             flag.value = os.path.expanduser(flag.value)
     return words
-
-
-def first_cause(error):
-    """Return in one line why something failed; of TensorFlow's errors the first one in the chain counts."""
-    if isinstance(error, UserError):
-        return str(error)
-    causes = [error]
-    while causes[-1].__context__:
-        causes.append(causes[-1].__context__)
-    error = [error, *(cause for cause in causes if hasattr(cause, "node_def"))][-1]
-    if isinstance(error, OSError) and error.strerror:
-        name = "Standard output" if error.filename is None else os.path.abspath(error.filename)
-        return f"{name}: {error.strerror}"
-    return (str(getattr(error, "message", error)) or type(error).__name__).splitlines()[0]
 
 
 @contextlib.contextmanager
@@ -773,14 +814,17 @@ def new_graph():
         tf.logging.set_verbosity(verbosity)
 
 
+# The first listing: look at the data.
 def main(_argv):
     """Look at the data: the chapter's first listing."""
-    if FLAGS.convert:  # Not in the book: other forms of data, a file instead of a window
+    if FLAGS.convert:  # Not in the book: other forms of data
         convert(FLAGS.convert, FLAGS.data_dir)
         return
-    plt = load_pyplot(show=not FLAGS.figure)
+    load_pyplot(show=not FLAGS.figure)  # Not in the book: where no window opens, a sentence says so
+    from matplotlib import pyplot as plt
+
     train_images, train_labels, valid_images, valid_labels, test_images = \
-        read_data(FLAGS.data_dir)  # noqa: RUF059
+        read_data(FLAGS.data_dir)  # Book: EmotionDetectorUtils.read_data(FLAGS.data_dir)
     print("train images shape = ", train_images.shape)
     print("train labels shape = ", train_labels.shape)  # Not in the listing, but in its output
     print("test labels shape = ", test_images.shape)
@@ -792,7 +836,7 @@ def main(_argv):
     image_0 = np.resize(image_0, (48, 48))
 
     plt.imshow(image_0, cmap='Greys_r')
-    if FLAGS.figure:  # Not in the book
+    if FLAGS.figure:  # Not in the book: a file instead of a window
         save_figure(plt.gcf(), FLAGS.figure)
         return
     plt.show()
