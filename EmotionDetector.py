@@ -425,10 +425,9 @@ def interruptible(summary_writer):
 
 
 def before_saving(saver, summary_writer, valid_loss, step):
-    """Do what goes before the printed save: check the validation loss, add it to the curves, export the graph.
+    """Raise a RuntimeError if the validation loss is NaN or infinite; add it to the curves; export the graph.
 
-    A kill could else leave weights without their graph. Raises a RuntimeError if the loss is NaN or
-    infinite.
+    The graph goes first, since a kill could else leave weights without it.
     """
     if not np.isfinite(valid_loss):
         raise RuntimeError(f"the loss is NaN or infinite after step {step}")

@@ -10,9 +10,9 @@ if __name__ == "__main__":
     import EmotionDetectorUtils
     EmotionDetectorUtils.prepare_script()
 
-import functools
 import glob
 import os
+import time
 
 import tensorflow.compat.v1 as tf
 from absl import flags
@@ -163,6 +163,9 @@ def draw_answers(sess, answers, notice):
         if not EmotionDetectorUtils.INTERACTIVE:  # no window waits in a notebook
             for panel, (name, _, _) in zip(panels, answers):
                 select_box(sess, *panel, name)
+        timer = figure.canvas.new_timer(interval=200)
+        timer.add_callback(time.sleep, 0)  # a toolkit's loop that sleeps does not hear Ctrl-C
+        timer.start()
         plt.show()
 
 
@@ -209,7 +212,6 @@ def select_box(sess, photograph, seen, bars, name):
         left, right, top, bottom = map(round, selector.extents)
         box = left, top, right - left, bottom - top
         try:
-            picture = open_once(name)
             image = EmotionDetectorUtils.network_image(
                 picture, EmotionDetectorUtils.crop_box(name, picture.size, box))
         except UserError as error:
@@ -224,9 +226,9 @@ def select_box(sess, photograph, seen, bars, name):
             bar.set_width(100 * probability)
         bars.set_title(likeliest(probabilities))
 
+    picture = EmotionDetectorUtils.open_picture(name)  # as `read_image` does
     first, = photograph.patches
     first.remove()
-    open_once(name)
     photograph.set_title(f"{photograph.get_title()}\ndrag a box over the face", parse_math=False,
                          fontsize="small")
     selector = RectangleSelector(
@@ -236,12 +238,6 @@ def select_box(sess, photograph, seen, bars, name):
     (left, top), (right, bottom) = first.get_bbox().get_points()
     selector.extents = answered = left, right, top, bottom
     photograph.figure.canvas.mpl_connect("button_release_event", ask)  # after the selector's own
-
-
-@functools.lru_cache(maxsize=4)  # a photograph of 100 million pixels takes a second to read
-def open_once(name):
-    """Open a picture as `read_image` does, and keep it for the next box on it."""
-    return EmotionDetectorUtils.open_picture(name)
 
 
 if __name__ == "__main__":

@@ -2,16 +2,9 @@
 
     python EmotionDetectorUtils.py [--data_dir=EmotionDetector/]
 
-The chapter uses this module and prints of it that listing only, which is `main`. Its parts:
-
-- the data files: `read_data`
-- practice faces, drawn where there is no data: `draw_faces`
-- one photograph, as the network sees it: `read_image`
-- `--convert`: the data files, made of the forms in which people have faces
-- files and drawings, written whole or not at all
-- why something failed, in one line
-- how a script is run: its start, its end, its graph
-- the first listing
+The chapter uses this module, and prints that listing only. The parts: the data files; faces
+to practise on; one photograph, as the network sees it; --convert; files and drawings; why
+something failed; how a script is run; the first listing, `main`.
 """
 import sys
 
@@ -101,16 +94,14 @@ def read_data(data_dir):
 
 
 def read_training_set(path, *needed):
-    """Read faces to train on: labels uint8 [n] in 0..6, pixels uint8 [n, 2304], and which rows train, bool [n].
+    """Read faces to train on: labels uint8 [n], pixels uint8 [n, 2304], whether their Usage is "train...", bool [n].
 
-    Those are the rows whose Usage begins with "train", or all where there is no such column.
     A row that lacks a value is left out, and counted on standard error.
     """
     rows = read_csv(path, ("emotion", "pixels", *needed), ("usage",))
     whole = rows.dropna()
     if whole.empty:
-        raise UserError(f"{path}: none of its {len(rows)} rows has a value in each column, expected Emotion "
-                        "and Pixels.")
+        raise UserError(f"{path}: none of its {len(rows)} rows has a value in each column, Emotion and Pixels.")
     if len(whole) < len(rows):
         warn(f"{path}: rows left out because a value is missing: {len(rows) - len(whole)}.")
     usages = whole.get("usage", ["Training"] * len(whole))
@@ -138,8 +129,8 @@ def read_test_set(data_dir):
     for name in rows.columns.drop("emotion", errors="ignore"):
         if rows[name].hasnans:
             number = rows.index[rows[name].isna()][0] + 1
-            raise UserError(f"{path}, face {number}: no {name.replace('id', 'Id')}. Each line after the first must hold "
-                            "a face, and none be blank: no answer may get the Id of another face.")
+            raise UserError(f"{path}, face {number}: no {name.replace('id', 'Id')}. Each line after the first must "
+                            "hold a face, and none be blank: no answer may get the Id of another face.")
     labelled = "emotion" in rows and not rows["emotion"].hasnans
     return (to_numbers(rows["emotion"]) if labelled else None,
             to_numbers(rows["pixels"], IMAGE_SIZE * IMAGE_SIZE), rows.get("id", range(1, len(rows) + 1)))
@@ -178,24 +169,22 @@ def find_data(data_dir):
             return path
         if os.path.isfile(folder):
             raise UserError(f"{folder} is a file: name the folder that holds train.csv, with --data_dir.")
-        there = os.path.isdir(folder)
-        if there and default and os.path.samefile(folder, scripts):
-            continue  # the program itself, in a folder of that name
-        holds = ", ".join(map(os.path.basename, list_folder(folder)[:5])) if there else ""
-        if holds or not default:
-            raise UserError(f"{path} is missing: its folder {'holds ' + (holds or 'nothing') if there else 'does not exist'}. "
-                            "Name the right one with --data_dir; unpack what is zipped; make it of fer2013.csv, "
-                            f"or of folders of pictures, with EmotionDetectorUtils.py --convert. {GET_DATA}")
+        holds = list_folder(folder) if os.path.isdir(folder) else []
+        if default and (not holds or os.path.samefile(folder, scripts)):  # which holds the program itself
+            continue
+        holds = ", ".join(map(os.path.basename, holds[:5])) or "nothing"
+        raise UserError(f"{path} is missing: its folder holds {holds}. Name the right one with --data_dir; unpack what "
+                        "is zipped; make it of fer2013.csv, or of folders of pictures, with EmotionDetectorUtils.py "
+                        f"--convert. {GET_DATA}")
     return None
 
 
 def read_csv(path, needed, others):
     """Read a table of faces as Kaggle writes it; the one place where its cells are checked.
 
-    The columns `needed` must be there, `others` may, of emotion, pixels, usage and id. Returns a
-    pandas DataFrame of them: Emotion and Pixels as bytes, one a number, the others as text; NaN
-    where a cell is empty. Row 0 is face 1, and a blank line is a row, but for those above the
-    first line and below the last one. Raises a UserError.
+    The columns `needed` must be there, `others` may, of emotion, pixels, usage and id. Returns a pandas
+    DataFrame: emotion and pixels as bytes, one a number, usage and id as text, NaN where a cell is empty.
+    Blank lines are rows, but not those above the first line and below the last. Raises a UserError.
     """
     pd = load_library("pandas")
     start, chunks = 0, []
@@ -204,13 +193,14 @@ def read_csv(path, needed, others):
             while (header := file.readline()) and not header.strip():
                 start = file.tell()
             file.seek(start)
-            names = [name.strip().lower() for name in next(csv.reader([header]), [])]
-            places = [place for place, name in enumerate(names) if name in (*needed, *others)]
-            check_columns(path, [names[place] for place in places], needed, ", ".join(names))
+            names = [name.strip() for name in next(csv.reader([header]), [])]
+            places = [place for place, name in enumerate(names) if name.lower() in (*needed, *others)]
+            columns = [names[place].lower() for place in places]
+            check_columns(path, columns, needed, ", ".join(names))
             for chunk in pd.read_csv(
                     file.buffer, chunksize=1000, dtype=str, skipinitialspace=True, index_col=False,
                     skip_blank_lines=False, encoding_errors="replace", usecols=places):
-                chunk.columns = [names[place] for place in places]
+                chunk.columns = columns
                 chunks.append(pd.DataFrame({name: pd.Series(
                     {row: parse_cell(f"{path}, face {row + 1}", name, cell) for row, cell in cells.dropna().items()},
                     chunk.index, object) for name, cells in chunk.items()}))
@@ -228,11 +218,10 @@ def check_columns(path, columns, needed, header):
     for name in map(str.title, sorted(set(needed) - set(columns))):
         if not header.isprintable() or set("<\ufffd") & set(header):  # a zipped file, a web page
             raise ValueError(f"it has no column {name}")
-        raise UserError(f"{path}: it has no column {name}, but {header[:60]!r}: rename the column, or name "
-                        "another file.")
+        raise UserError(f"{path}: it has no column {name}, but {header[:60]!r}: rename the right one.")
     if len(set(columns)) < len(columns):
-        raise UserError(f"{path} has more than one column {max(columns, key=columns.count).title()}: remove "
-                        "the wrong one.")
+        name = max(columns, key=columns.count).title()
+        raise UserError(f"{path} has more than one column {name}: remove the wrong one.")
 
 
 def parse_cell(place, name, cell):
@@ -425,9 +414,9 @@ def crop_box(path, size, box=None):
         left, top, width, height = map(float, box)
         if 0 <= left <= size[0] - width and 0 <= top <= size[1] - height and min(width, height) >= 8:
             return left, top, width, height
-    raise UserError(f"--box={','.join(map(str, box))} does not lie in {os.path.abspath(path)}, which is "
-                    f"{size[0]} pixels wide and {size[1]} high: expected LEFT,TOP,WIDTH,HEIGHT in pixels, "
-                    "at least 8 wide and high.")
+    raise UserError(f"--box={','.join(map(str, box))} does not lie in {os.path.abspath(path)}, which is {size[0]} "
+                    f"pixels wide and {size[1]} high: expected LEFT,TOP,WIDTH,HEIGHT in pixels, at least 8 wide "
+                    "and high.")
 
 
 def list_folder(folder):
@@ -467,10 +456,9 @@ def convert(source, data_dir):
     there already.
     """
     source, data_dir = os.path.abspath(source), os.path.abspath(data_dir)
-    for name in ("train.csv", "test.csv"):
-        if os.path.lexists(os.path.join(data_dir, name)):
-            raise UserError(f"{os.path.join(data_dir, name)} is there already, and is not overwritten: name "
-                            "another --data_dir.")
+    for path in (os.path.join(data_dir, name) for name in ("train.csv", "test.csv")):
+        if os.path.lexists(path):
+            raise UserError(f"{path} is there already, and is not overwritten: name another --data_dir.")
     if os.path.isdir(source):
         faces = read_folders(find_folders(source))
     else:
@@ -510,13 +498,14 @@ def find_folders(source):
         pictures, others = pick_pictures(path for path in list_folder(folder) if not os.path.isdir(path))
         if others:
             left_out.append(f"{folder}: left out: {others}.")
-        names = os.path.relpath(folder, source).split(os.sep)[::-1]  # the innermost one decides
-        label = next(filter(lambda label: label is not None, map(label_of, names)), None)
-        training = next(filter(lambda training: training is not None, map(is_for_training, names)), True)
+        names, label, training = os.path.relpath(folder, source).split(os.sep), None, True
+        for said_label, said_training in map(read_name, names):  # the innermost name decides
+            label = label if said_label is None else said_label
+            training = training if said_training is None else said_training
         if pictures and label is None:
             numbers.update(name for name in names if name.isdecimal())
-            left_out.append(f"{folder}: left out: {len(pictures)} pictures, since neither it nor a folder above "
-                            f"it is named {', '.join(EMOTIONS[:-1])} or {EMOTIONS[-1]}.")
+            left_out.append(f"{folder}: left out: {len(pictures)} pictures, since neither it nor a folder above it is "
+                            f"named {', '.join(EMOTIONS[:-1])} or {EMOTIONS[-1]}.")
         elif pictures:
             folders.append((folder, label, training, pictures))
     if numbers and not folders:
@@ -531,21 +520,12 @@ def find_folders(source):
     return sorted(folders, key=lambda found: not found[2])
 
 
-def words_of(name):
-    """Return the words in a folder's name, in lower case: {"happy", "train"} of "3_Happy (train)"."""
-    return set(re.findall(r"[^\W\d_]+", name.lower()))
-
-
-def label_of(name):
-    """Return the label 0..6 that a folder's name says in one word; None where it says none."""
-    words = words_of(name) - TRAIN_WORDS - TEST_WORDS
-    return LABEL_OF_WORD.get(words.pop()) if len(words) == 1 else None
-
-
-def is_for_training(name):
-    """Return whether a folder's name says that its faces are to train on; None where it does not say."""
-    words = words_of(name)
-    return False if words & TEST_WORDS else True if words & TRAIN_WORDS else None
+def read_name(name):
+    """Return what a folder's name says: a label 0..6, and whether it is for training; None for what it does not."""
+    words = set(re.findall(r"[^\W\d_]+", name.lower()))  # {"happy", "test"} of "3_Happy (test)"
+    training = False if words & TEST_WORDS else True if words & TRAIN_WORDS else None
+    words -= TRAIN_WORDS | TEST_WORDS
+    return LABEL_OF_WORD.get(words.pop()) if len(words) == 1 else None, training
 
 
 def folders_below(folder, above=()):
@@ -620,20 +600,20 @@ def write_answers(path, columns, probabilities):
 
 def load_pyplot(show):
     """Return matplotlib's pyplot, for a window or for files; raises a UserError where no window opens."""
-    backend = None
     if OWNS_PROCESS:  # a notebook's own backend stays
         logging.getLogger("matplotlib").setLevel(logging.ERROR)  # no word of the fonts it finds
         backend = os.environ.pop("MPLBACKEND", "")  # a wrong name would stop the import
         if not show:
             os.environ["MPLBACKEND"] = "agg"
     plt = load_library("matplotlib.pyplot")
+    if OWNS_PROCESS:  # a reader's matplotlibrc may close windows at once, or turn pictures over
+        plt.rcdefaults()
+        plt.ioff()
     try:
-        if OWNS_PROCESS:  # a reader's matplotlibrc may close windows at once, or turn pictures over
-            plt.rcdefaults()
-            plt.ioff()
         if OWNS_PROCESS and show:
-            # What a notebook or an IDE hands down, module://..., opens no window here
-            plt.switch_backend(plt.get_backend() if backend.startswith("module://") else backend or plt.get_backend())
+            if not backend or backend.startswith("module://"):  # which a notebook or an IDE hands down
+                backend = plt.get_backend()
+            plt.switch_backend(backend)
             plt.close(plt.figure())  # tkinter may be there, and its window not
         name = plt.get_backend().lower()
         if show and (name.rpartition("backend_")[2] in FILE_BACKENDS or (OWNS_PROCESS and "://" in name)):
@@ -654,8 +634,8 @@ def save_figure(figure, path):
 # Why something failed, in one line.
 def reason(error):
     """Return in one line why something failed: the error's own words, or its type where it has none."""
-    if isinstance(getattr(error, "filename", None), str) and os.path.islink(error.filename) and (
-            not os.path.exists(error.filename)):
+    path = str(getattr(error, "filename", None) or "")
+    if os.path.islink(path) and not os.path.exists(path):
         return "it is a link to nothing"
     text = getattr(error, "strerror", None) or getattr(error, "message", None) or str(error)
     if hasattr(error, "node_def"):  # TensorFlow's: where it counts several causes, the first is (0); operations follow
