@@ -193,7 +193,7 @@ def read_csv(path, needed, others):
             while (header := file.readline()) and not header.strip():
                 start = file.tell()
             file.seek(start)
-            names = [name.strip() for name in next(csv.reader([header]), [])]
+            names = [name.strip() for name in next(csv.reader([header], skipinitialspace=True), [])]
             places = [place for place, name in enumerate(names) if name.lower() in (*needed, *others)]
             columns = [names[place].lower() for place in places]
             check_columns(path, columns, needed, ", ".join(names))
@@ -216,7 +216,7 @@ def read_csv(path, needed, others):
 def check_columns(path, columns, needed, header):
     """Raise a UserError where a column is not there, or twice; a ValueError where there is no table."""
     for name in map(str.title, sorted(set(needed) - set(columns))):
-        if not header.isprintable() or set("<\ufffd") & set(header):  # a zipped file, a web page
+        if not header.isprintable() or "\ufffd" in header or header[:1] in ("", "<"):  # zipped, or a web page
             raise ValueError(f"it has no column {name}")
         raise UserError(f"{path}: it has no column {name}, but {header[:60]!r}: rename the right one.")
     if len(set(columns)) < len(columns):

@@ -1,5 +1,9 @@
 """read_data: the arrays, the split, every kind of file; the practice faces; --convert."""
+import contextlib
+import csv
 import hashlib
+import io
+import itertools
 import os
 import re
 import shutil
@@ -40,30 +44,31 @@ GOOD = {
     "more cells than columns": (data(*[row + "," for row in ROWS]), 12),
     "FER2013's header": (data(*ROWS, header=" emotion , pixels"), 12),
     "a blank line after each row": (data(*ROWS, newline="\r\r\n"), 12),
-    "floats": (data(*[row.replace(",", ".0,", 1) for row in ROWS]), 12),
     "no quotes": (data(*ROWS).replace(b'"', b""), 12),
     "Latin-1 elsewhere": (data(*[row + ",x" for row in ROWS], header=HEADER + ",N").replace(
         b",x", b",\xe9"), 12),
     "ten rows": (data(*ROWS[:10]), 10),
-    "Usage": (data(*[f"{row}, {usage}" for row, usage in zip(
-        ROWS, ["Training"] * 10 + ["PublicTest", "PrivateTest"])], header=HEADER + ", Usage"), 10),
+    "old Macs' lines": (data(*ROWS, newline="\r"), 12),
     "another Usage": (data(*[f"{row},{usage}" for row, usage in zip(
         ROWS, ["train"] * 10 + ["test", "val"])], header=HEADER + ",usage"), 10),
 }
 
 # What train.csv holds, and what the error says.
 BAD = {
-    "empty": (b"", "No columns to parse"),
+    "empty": (b"", "it has no column Emotion"),
     "header only": (data(), "no row follows the first line"),
     "a PNG": (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "it has no column"),
     "NUL bytes": (bytes(5000), "it has no column"),
     "UTF-16": (data(*ROWS).decode().encode("utf-16"), "it has no column .*UTF-8"),
     "zipped": (b'PK\3\4\x14\0\0\0\x08\0train.csv\n",,"\n"', "unpack it if it is zipped"),
     "a web page": (b"<!DOCTYPE html>\n<html>", "it has no column .*a web page"),
-    "semicolons": (data(*ROWS).replace(b",", b";"), "it has no column"),
+    "semicolons": (data(*ROWS).replace(b",", b";"), "it has no column Emotion, but 'Emotion;Pixels': rename"),
     "a cell a row": (data(*[f'"{row}"' for row in data(*ROWS).decode().replace('"', "").split("\n")[1:13]]),
-                     "none of its 12 rows has a value in each column"),
-    "no Pixels": (data(*ROWS, header="Emotion,Pix"), "it has no column Pixels"),
+                     "face 1: Emotion holds '0,"),
+    "no value in each": (data("3,", *[f',"{text}"' for text in TEXTS]), "none of its 13 rows has a value in each"),
+    "no Pixels": (data(*ROWS, header="Emotion,Pix"), "it has no column Pixels, but 'Emotion, Pix': rename"),
+    "other names": (data(*ROWS, header=' "label",feature '), "it has no column Emotion, but 'label, feature': rename"),
+    "a label of blanks": (data(*ROWS, f'"  ","{TEXTS[0]}"'), "face 13: Emotion holds 0 values"),
     "label 7": (data(*ROWS, f'7,"{TEXTS[0]}"'), "face 13: Emotion holds '7', expected .*0 .*6"),
     "label -1": (data(*ROWS, f'-1,"{TEXTS[0]}"', *ROWS), "face 13: Emotion holds '-1'"),
     "label 2.5": (data(f'2.5,"{TEXTS[0]}"', *ROWS), "face 1: Emotion holds '2.5'"),
@@ -91,19 +96,92 @@ BAD = {
 }
 
 
+TRAIN_HEADER, TEST_HEADER = ["Usage", "pixels", "emotion"], ["emotion", "Id", " Pixels"]
+
+
+def large_rows(rng):
+    """2,500 rows for each of the two files, those to train on not first; of train.csv some cells are empty."""
+    rows, test_rows = [], []
+    for row in range(2500):
+        usage = "PublicTest" if row < 3 else rng.choice(["Training", "PrivateTest", " TRAIN "])
+        texts = [" ".join(map(str, rng.randint(0, 256, 2304))) for _ in range(2)]
+        labels = [rng.choice(["{}", "{}.0"]).format(rng.randint(7)) for _ in range(2)]
+        rows.append([usage, texts[0], labels[0]])
+        test_rows.append([labels[1], f"{5000 - row}", texts[1]])
+        if rng.rand() < 0.02:
+            rows[-1][rng.randint(3)] = ""
+    return rows, test_rows
+
+
+def write_rows(name, header, rows):
+    """Write a file with the csv module, whose lines end in CRLF."""
+    with open(name, "w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+
+
 class ReadDataTest(helpers.TestCase):
 
-    def test_arrays_are_those_of_the_files(self):
-        labels, pixels = helpers.faces(20)
-        helpers.write_csv("data/train.csv", labels, pixels)
-        helpers.write_csv("data/test.csv", None, pixels[:3])
-        order = np.random.RandomState(0).permutation(20)
-        images = (pixels / np.float32(255)).astype(np.float32).reshape(20, 48, 48, 1)
-        expected = (images[order[2:]], np.eye(7)[labels[order[2:]]],
-                    images[order[:2]], np.eye(7)[labels[order[:2]]], images[:3])
-        for array, values in zip(EmotionDetectorUtils.read_data("data"), expected, strict=True):
-            np.testing.assert_array_equal(array, values)
-            self.assertEqual(array.dtype, np.float32)
+    def test_large_files_against_csv_and_numpy(self):
+        """More rows than a piece of the reading has, of mixed Usage, and cells that are empty."""
+        rows, test_rows = large_rows(np.random.RandomState(5))
+        write_rows("train.csv", TRAIN_HEADER, rows)
+        write_rows("test.csv", TEST_HEADER, test_rows)
+        whole = [row for row in rows if "" not in row]
+        training = [row for row in whole if row[0].strip().lower().startswith("train")]
+        order = np.random.RandomState(0).permutation(len(training))
+        size = len(training) // 10
+        pixels, labels = (np.array([row[column].split() for row in training], np.float32) for column in (1, 2))
+        images = (pixels / np.float32(255)).reshape(-1, 48, 48, 1)
+        labels = np.eye(7, dtype=np.float32)[labels[:, 0].astype(int)]
+        test_pixels = np.array([row[2].split() for row in test_rows], np.float32)
+        expected = (images[order[size:]], labels[order[size:]], images[order[:size]], labels[order[:size]],
+                    (test_pixels / np.float32(255)).reshape(-1, 48, 48, 1))
+        with contextlib.redirect_stderr(io.StringIO()) as errors:
+            found = EmotionDetectorUtils.read_data(".")
+        for array, values in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(values, array)
+            self.assertEqual(np.float32, array.dtype)
+        self.assertEqual([f": {len(rows) - len(whole)}.", f": {len(whole) - len(training)}."],
+                         re.findall(r": \d+\.$", errors.getvalue(), re.MULTILINE))
+        found_labels, found_pixels, ids = EmotionDetectorUtils.read_test_set(".")
+        self.assertEqual([(float(label), name) for label, name, _ in test_rows], list(zip(found_labels, ids)))
+        np.testing.assert_array_equal(test_pixels, found_pixels)
+
+    def test_one_fault_in_large_files(self):
+        """The face's number is that of its row, in the last piece, too."""
+        rows, test_rows = large_rows(np.random.RandomState(6))
+        write_rows("train.csv", TRAIN_HEADER, rows)
+        write_rows("test.csv", TEST_HEADER, test_rows)
+        for name, header, table, number, column, cell, fault in (
+                ("train.csv", TRAIN_HEADER, rows, 2345, 1, "300 1", "Pixels holds '300'"),
+                ("test.csv", TEST_HEADER, test_rows, 1001, 2, "1 1 1", "Pixels holds 3 values"),
+                ("test.csv", TEST_HEADER, test_rows, 2222, 1, " ", "no Id"),
+                ("test.csv", TEST_HEADER, test_rows, 2500, 2, "", "no pixels")):
+            whole, table[number - 1][column] = table[number - 1][column], cell
+            write_rows(name, header, table)
+            with self.assertRaisesRegex(EmotionDetectorUtils.UserError, f"/{name}, face {number}: {fault}"):
+                EmotionDetectorUtils.read_data(".") if table is rows else EmotionDetectorUtils.read_test_set(".")
+            table[number - 1][column] = whole
+
+    def test_the_data_is_known_by_the_faces_and_how_they_are_split(self):
+        """The whole of a file of more than a megabyte counts, but not its carriage returns; the share does."""
+        write_rows("train.csv", TRAIN_HEADER, large_rows(np.random.RandomState(7))[0][:300])
+        with open("train.csv", "rb") as file:
+            content = file.read()
+        self.assertGreater(len(content), 2 << 20)
+        self.assertIn(b"\r\n", content)
+        digest = f"sha256:{hashlib.sha256(content.replace(bytes([13]), b'')).hexdigest()}"
+        for changed, same in ((content, True), (content.replace(b"\r", b""), True), (content[:-3] + b"9\r\n", False),
+                              (content.replace(b"\n", b"\n\n", 1), False)):
+            with open("train.csv", "wb") as file:
+                file.write(changed)
+            self.assertEqual(same, EmotionDetectorUtils.data_fingerprint(".") == digest)
+            self.assertEqual(f"sha256:{hashlib.sha256(changed).hexdigest()}",
+                             EmotionDetectorUtils.data_fingerprint(".", carriage_returns=True))
+        for folder in (".", EmotionDetectorUtils.DATA_DIR):
+            name = EmotionDetectorUtils.data_fingerprint(folder)
+            with mock.patch.object(EmotionDetectorUtils, "VALIDATION_PERCENT", 0.2):
+                self.assertRegex(EmotionDetectorUtils.data_fingerprint(folder), f"^{name}.*0.2")
 
     @helpers.parameterized.parameters(*GOOD)
     def test_good_file(self, name):
@@ -124,13 +202,12 @@ class ReadDataTest(helpers.TestCase):
         path = re.escape(os.path.abspath("train.csv"))
         with self.assertRaisesRegex(EmotionDetectorUtils.UserError, f"^{path}.*{pattern}") as caught:
             EmotionDetectorUtils.read_data(".")
-        advised = "unpack it" in str(caught.exception)
-        self.assertEqual(advised, "face " not in str(caught.exception) and "column U" not in pattern
-                         and "more than one" not in pattern and name not in ("nine rows", "a cell a row"))
+        advised = name in ("empty", "header only", "a PNG", "NUL bytes", "UTF-16", "zipped", "a web page", "cut off")
+        self.assertEqual(advised, "unpack it" in str(caught.exception))
 
     def test_what_is_left_out_is_counted(self):
         for name, pattern in (("missing values", r"because a value is missing: 4\.\n$"),
-                              ("Usage", r"because their Usage is not Training: 2\.\n$")):
+                              ("another Usage", r"because their Usage is not Training: 2\.\n$")):
             os.makedirs("data", exist_ok=True)
             with open("data/train.csv", "wb") as file:
                 file.write(GOOD[name][0])
@@ -142,11 +219,13 @@ class ReadDataTest(helpers.TestCase):
         with open("data/test.csv", "wb") as file:
             file.write(data(*rows, header=header, newline=newline))
         EmotionDetectorUtils.read_data("data")
-        return EmotionDetectorUtils.read_test_set("data")
+        return EmotionDetectorUtils.read_test_set("data")[:2]
 
-    def test_test_csv_is_checked_too(self):
-        with self.assertRaisesRegex(EmotionDetectorUtils.UserError, "data/test.csv, face 10: Pixels holds 3 values"):
-            self.read_test_set(*TEXTS[:9], "1 2 3")
+    def test_a_broken_link_is_no_missing_test_set(self):
+        os.makedirs("data")
+        os.symlink("nowhere", "data/test.csv")
+        helpers.write_csv("data/train.csv", LABELS, PIXELS)
+        self.assert_stated(helpers.train(), "^Error: .*/data/test.csv: it is a link to nothing")
 
     @helpers.parameterized.parameters(
         ("Pixels", ["{0}", "", "{1}"], "\n", 2), ("Pixels", ["{0}", "{1}"], "\r\r\n", 1),
@@ -171,12 +250,6 @@ class ReadDataTest(helpers.TestCase):
         self.assert_stated(helpers.train("--data_dir=data/train.csv"),
                            f"^Error: {os.getcwd()}/data/train.csv is a file: name the folder")
 
-    def test_training_data_is_named_by_content(self):
-        helpers.write_csv("train.csv", *helpers.faces(10))
-        with open("train.csv", "rb") as file:
-            content = hashlib.sha256(file.read()).hexdigest()
-        self.assertEqual(f"sha256:{content}", EmotionDetectorUtils.data_fingerprint("."))
-
     def test_the_book_s_constants_are_those_that_cut_the_data(self):
         for name in ("IMAGE_SIZE", "NUM_LABELS", "VALIDATION_PERCENT"):
             self.assertEqual(getattr(EmotionDetector, name), getattr(EmotionDetectorUtils, name))
@@ -200,7 +273,7 @@ class PracticeFacesTest(helpers.TestCase):
         arrays = EmotionDetectorUtils.read_data("EmotionDetector/")
         self.assertEqual([3761, 3761, 417, 417, 1312], [len(array) for array in arrays])
 
-    @helpers.parameterized.parameters("fer2013.csv", "train.csv.zip", "train/angry/1.jpg", "test.csv")
+    @helpers.parameterized.parameters("fer2013.csv", "train/angry/1.jpg", "test.csv")
     def test_the_default_folder_that_holds_something(self, name):
         os.makedirs(os.path.dirname(f"EmotionDetector/{name}"))
         open(f"EmotionDetector/{name}", "w").close()
@@ -216,35 +289,79 @@ class PracticeFacesTest(helpers.TestCase):
         self.assertEqual([], os.listdir("."))
 
     def test_data_beside_the_scripts_started_from_elsewhere(self):
+        """Where the flag is not given, and here is nothing; the program's own folder, of that name, is no data."""
         helpers.write_data("scripts/EmotionDetector")
-        os.mkdir("elsewhere")
-        shutil.copy(os.path.join(helpers.ROOT, "EmotionDetectorUtils.py"), "scripts")
-        result = helpers.finish(helpers.start_script(
-            os.path.abspath("scripts/EmotionDetectorUtils.py"), "--figure=first.png", cwd="elsewhere"))
-        here, beside = (re.escape(os.path.abspath(folder)) for folder in (
-            "elsewhere/EmotionDetector", "scripts/EmotionDetector"))
-        self.assert_stated(result, f"^Error: {here}/train.csv is missing: its folder holds nothing, and "
-                           f"{beside}/ test.csv, train.csv. .*--data_dir")
+        with mock.patch.object(EmotionDetectorUtils, "__file__", os.path.abspath("scripts/U.py")):
+            self.assertLen(EmotionDetectorUtils.read_data("EmotionDetector/")[0], 36)
+            os.mkdir("EmotionDetector")
+            self.assertLen(EmotionDetectorUtils.read_data("EmotionDetector/")[0], 36)
+            helpers.write_data(count=50)
+            self.assertLen(EmotionDetectorUtils.read_data("data")[0], 45)
+            os.rename("data", "EmotionDetector/data")
+            self.assertRaisesRegex(EmotionDetectorUtils.UserError, "/EmotionDetector/train.csv is missing: .* holds data",
+                                   EmotionDetectorUtils.read_data, "EmotionDetector/")
+        with mock.patch.object(EmotionDetectorUtils, "__file__", os.path.abspath("EmotionDetector/U.py")):
+            self.assertEqual("practice faces", EmotionDetectorUtils.data_fingerprint("EmotionDetector/"))
 
 
 class ConvertTest(helpers.TestCase):
 
     def convert(self, source):
-        return helpers.finish(helpers.start_script(
-            "EmotionDetectorUtils.py", f"--convert={source}", "--data_dir=data"))
+        """Convert in this process; as `helpers.finish`."""
+        output, errors, status = io.StringIO(), io.StringIO(), 0
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+            try:
+                EmotionDetectorUtils.convert(source, "data")
+            except (EmotionDetectorUtils.UserError, OSError) as error:
+                EmotionDetectorUtils.warn(f"Error: {EmotionDetectorUtils.first_cause(error)}")
+                status = 1
+        return status, output.getvalue(), errors.getvalue()
 
     def read(self, name):
-        labels, pixels, _ = EmotionDetectorUtils.read_csv(f"data/{name}", {"emotion", "pixels"})
-        return list(zip(labels.tolist(), pixels.tolist()))
+        with open(f"data/{name}") as file:
+            return [(int(row["Emotion"]), list(map(int, row["Pixels"].split()))) for row in csv.DictReader(file)]
 
     def read_labels(self, name):
         return [label for label, _ in self.read(name)]
 
     def write_tree(self, *folders):
-        """Write a face into each folder of the source."""
-        for number, folder in enumerate(folders):
+        """Write a face into each folder of the source, a different one for each; returns the faces."""
+        faces = np.random.RandomState(len(folders)).randint(0, 256, (len(folders), 48, 48)).astype(np.uint8)
+        for folder, face in zip(folders, faces):
             os.makedirs(f"source/{folder}", exist_ok=True)
-            Image.new("L", (48, 48), number).save(f"source/{folder}/face.png")
+            Image.fromarray(face).save(f"source/{folder}/face.png")
+        return faces.reshape(-1, 2304).tolist()
+
+    def test_every_word_in_a_large_tree(self):
+        """Each word for an emotion beside each for a file, in any case, with punctuation and digits, at any depth."""
+        label_of = {"anger": 0, "angry": 0, "disgust": 1, "disgusted": 1, "fear": 2, "fearful": 2, "afraid": 2,
+                    "scared": 2, "happy": 3, "happiness": 3, "joy": 3, "sad": 4, "sadness": 4, "surprise": 5,
+                    "surprised": 5, "neutral": 6}
+        file_of = {**dict.fromkeys(["", "train", "training"], "train.csv"), **dict.fromkeys(
+            ["test", "tests", "testing", "testset", "val", "valid", "validate", "validation", "eval", "evaluation",
+             "dev", "holdout", "publictest", "privatetest"], "test.csv")}
+        rng = np.random.RandomState(8)
+        styles = ("{}", "3_{}", "{}-1", "({}) 2019", "_{}.", "12 {}")
+        folders, names, labels = [], [], []
+        for number, (word, usage) in enumerate(itertools.product(label_of, file_of)):
+            word_here, usage_here = (rng.choice(styles).format(rng.choice([text, text.upper(), text.title()]))
+                                     for text in (word, usage))
+            other, outer = rng.choice(list(label_of)), rng.choice(["Testimony", "TRAIN", "valencia", "validation 7"])
+            folders.append(os.path.normpath(f"{outer}/{number}/" + rng.choice([
+                f"{other}/{usage_here}/{word_here}", f"{word_here}/{usage_here}/person {number}",
+                f"{usage_here} {word_here}", f"{word_here}, {usage_here}/Contest {number}/{number}"])))
+            names.append(file_of[usage] if usage else "test.csv" if outer == "validation 7" else "train.csv")
+            labels.append(label_of[word])
+        faces = self.write_tree(*folders)
+        status, output, errors = self.convert("source")
+        self.assertEqual((0, ""), (status, errors))
+        for name in ("train.csv", "test.csv"):
+            expected = sorted((label, face) for label, face, where in zip(labels, faces, names) if where == name)
+            self.assertEqual(expected, sorted(self.read(name)))
+            self.assertIn(f"/data/{name}: {len(expected)} faces\n", output)
+        for folder, name, label in zip(folders, names, labels):
+            emotion = EmotionDetectorUtils.EMOTIONS[label]
+            self.assertTrue(f"{os.getcwd()}/source/{folder}: 1 faces, {emotion} -> {name}\n" in output, folder)
 
     def test_folders_under_train_and_test(self):
         labels, pixels = helpers.faces(21)
@@ -263,8 +380,7 @@ class ConvertTest(helpers.TestCase):
         self.assertRegex(errors, rf"^{source}/train/angry: left out: 1 \.db, 1 \.heic, 1 without an ending\.\n"
                          f"{source}/train/contempt: left out: 1 pictures, since [^\n]* is named anger, [^\n]*\n"
                          f"Left out: {source}/train/angry/broken.png [^\n]*\n$")
-        self.assertIn("/source/train/angry: 2 faces, anger\n", output)
-        self.assertIn("/source/Test/FEARFUL: 1 faces, fear\n", output)
+        self.assertIn("/source/train/angry: 2 faces, anger -> train.csv\n", output)
         self.assertRegex(output, "/data/train.csv: 14 faces\n.*/data/test.csv: 7 faces\n$")
         for name, rows in (("train.csv", range(14)), ("test.csv", range(14, 21))):
             expected = sorted((labels[row], pixels[row].tolist()) for row in rows)
@@ -275,44 +391,39 @@ class ConvertTest(helpers.TestCase):
         self.assertEqual(before, helpers.contents("data"))
 
     def test_folders_directly(self):
-        for folder in ("happy", "sad"):
+        for folder, colour in (("happy", "white"), ("sad", "black")):
             os.makedirs(f"source/{folder}")
-            Image.new("RGB", (96, 120), "white").save(f"source/{folder}/face.jpg")
-        self.assert_well(self.convert("source"))
-        self.assertEqual([(3, [255] * 2304), (4, [255] * 2304)], self.read("train.csv"))
+            Image.new("RGB", (96, 120), colour).save(f"source/{folder}/face.jpg")
+        result = helpers.finish(helpers.start_script("EmotionDetectorUtils.py", "--convert=source", "--data_dir=data"))
+        self.assert_well(result)
+        self.assertEqual([(3, [255] * 2304), (4, [0] * 2304)], self.read("train.csv"))
         self.assertEqual(["train.csv"], os.listdir("data"))
+
+    def test_faces_that_are_there_twice_are_counted(self):
+        faces = self.write_tree("train/happy", "test/happy", "train/sad", "sad")
+        for number, folder in enumerate(("copy/train/happy", "copy/test/happy", "copy/2/test/happy")):
+            os.makedirs(f"source/{folder}")
+            shutil.copy("source/train/happy/face.png" if number else "source/sad/face.png", f"source/{folder}")
+        self.assert_stated(self.convert("source"), "/source: faces .* more than once, pixel for pixel: 3 too many", 0)
+        self.assertEqual(7, len(self.read("train.csv") + self.read("test.csv")))
+        self.assertIn((3, faces[3]), self.read("train.csv"))
 
     @helpers.parameterized.parameters(
         [f"DATASET/{part}/{number}" for part in ("train", "test") for number in range(1, 8)],
-        [str(number) for number in range(8)], ["1", "2"], ["0", "1/0"], ["train/0", "train/12"])
-    def test_numbers_that_may_mean_other_emotions(self, *folders):
+        [str(number) for number in range(7)], ["train/0", "train/12"], ["Contest/0", "1"])
+    def test_numbers_say_no_emotion(self, *folders):
         self.write_tree(*folders)
-        self.assert_stated(self.convert("source"), "^Error: .*/source has folders named .* FER2013 .0 anger, 1 "
+        open(f"source/{folders[0]}/Thumbs.db", "w").close()
+        self.assert_stated(self.convert("source"), "^Error: .*/source has folders named .*FER2013: 0 anger, 1 "
                            "disgust, .* 6 neutral.*Rename each to its emotion in words")
         self.assertFalse(os.path.exists("data"))
 
-    def test_numbers_that_fit(self):
-        self.write_tree("train/0", "train/3/someone", "train/6", "test/5")
-        self.assert_stated(self.convert("source"), "/source: .* read as FER2013's: 0 anger, 1 disgust", 0)
-        self.assertEqual(([0, 3, 6], [5]), (self.read_labels("train.csv"), self.read_labels("test.csv")))
-
-    @helpers.parameterized.parameters(
-        (["train/happy/1", "train/happy/person 2", "train/sad"], [3, 3, 4], []),
-        (["archive/images/train/angry", "archive/images/validation/fear"], [0], [2]),
-        (["Valencia 2019/happy", "testimony/sad", "Contest/fear"], [3, 4, 2][::-1], []),
-        (["train/happy", "my train/Test Set/sad", "test/for training/fear"], [2, 3], [4]),
-        (["train test split/happy", "angry"], [0], [3]),
-        (["happy/test", "happy/val_1", "happy/PublicTest", "happy/x"], [3], [3, 3, 3]),
-        (["sad/happy"], [3], []))
-    def test_labels_and_files_by_the_innermost_folder(self, folders, train, test):
-        self.write_tree(*folders)
-        self.assert_well(self.convert("source"))
-        self.assertEqual(sorted(train), sorted(self.read_labels("train.csv")))
-        self.assertEqual(test, self.read_labels("test.csv") if test else [])
-
     def test_numbers_beside_words_are_left_out(self):
         self.write_tree("happy", "3", "sad")
-        self.assert_stated(self.convert("source"), "^.*/source/3: left out: 1 pictures", 0)
+        self.write_tree("happy, sad", "not happy")
+        status, _, errors = self.convert("source")
+        self.assertEqual((0, ["3", "happy, sad", "not happy"]),
+                         (status, re.findall("/source/(.*): left out: 1 pictures, since ", errors)))
         self.assertEqual([3, 4], self.read_labels("train.csv"))
 
     def test_links_are_followed_and_circles_end(self):
@@ -322,7 +433,7 @@ class ConvertTest(helpers.TestCase):
         os.symlink("..", "source/train/happy/up")
         os.symlink(os.path.abspath("source/train/happy"), "elsewhere/fear")
         os.symlink(os.path.abspath("elsewhere"), "source/train/happy/other")
-        self.assert_well(self.convert("source"))
+        self.assert_stated(self.convert("source"), "more than once, pixel for pixel: 2 too many", 0)
         self.assertEqual([2, 3, 3, 4], sorted(self.read_labels("train.csv")))
 
     def test_a_folder_that_may_not_be_read(self):
@@ -334,9 +445,23 @@ class ConvertTest(helpers.TestCase):
                 raise PermissionError(13, "Permission denied", folder)
             return listdir(folder)
 
-        with mock.patch.object(os, "listdir", denying_listdir), self.assertRaises(PermissionError) as caught:
-            EmotionDetectorUtils.convert("source", "data")
-        self.assertEqual(f"{denied}: Permission denied", EmotionDetectorUtils.first_cause(caught.exception))
+        with mock.patch.object(os, "listdir", denying_listdir):
+            self.assert_stated(self.convert("source"), f"^Error: {denied}: Permission denied")
+        self.assertFalse(os.path.exists("data"))
+
+    def test_what_is_there_already_is_kept_and_nothing_is_written_for_nothing(self):
+        self.write_tree("train/happy", "test/sad")
+        for name in ("test.csv", "train.csv"):
+            os.makedirs("data")
+            os.symlink("nowhere", f"data/{name}")
+            self.assert_stated(self.convert("source"), f"^Error: .*/data/{name} is there already")
+            self.assertEqual([name], os.listdir("data"))
+            shutil.rmtree("data")
+        open("source/train/happy/face.png", "w").close()
+        status, _, errors = self.convert("source")
+        self.assertEqual(1, status)
+        self.assertRegex(errors, "^Left out: .*face.png cannot be read .*\nError: .*/source: none of its pictures to "
+                         "train on can be read.\n$")
         self.assertFalse(os.path.exists("data"))
 
     @helpers.parameterized.parameters((["Training"] * 8 + ["PublicTest", "PrivateTest"] * 2,),
