@@ -754,6 +754,7 @@ def run_script(main, *errors, takes_files=False):
         if OWNS_PROCESS and isinstance(error, OSError) and error.filename is None:
             with open(os.devnull, "wb") as nothing:  # or Python tries again at its end, and fails
                 os.dup2(nothing.fileno(), 1)
+                os.dup2(nothing.fileno(), 2)
         sys.exit(1)
 
 

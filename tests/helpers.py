@@ -19,7 +19,8 @@ from PIL import Image
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)  # an editor's test explorer starts elsewhere
-for variable in ("TF_CPP_MIN_LOG_LEVEL", "PYTHONUNBUFFERED"):  # which change what a script writes, and when
+# What changes what a script writes, and when; and a display, on which a window would wait
+for variable in ("TF_CPP_MIN_LOG_LEVEL", "PYTHONUNBUFFERED", "DISPLAY", "WAYLAND_DISPLAY", "MPLBACKEND"):
     os.environ.pop(variable, None)
 ENVIRONMENT = dict(os.environ)  # a started script's, before TensorFlow is loaded here
 import EmotionDetectorUtils

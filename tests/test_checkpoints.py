@@ -1,4 +1,5 @@
 """Checkpoints: damaged, moved, of other programs, of the book's own, old formats."""
+import glob
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 import EmotionDetector
+import EmotionDetectorTest
 import EmotionDetectorUtils
 
 
@@ -109,9 +111,21 @@ class DamageTest(helpers.TestCase):
             self.assertEqual(before, (helpers.states("."), helpers.states("logs")))
 
     def test_no_memory_while_classifying_is_no_fault_of_the_model(self):
-        full = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor\nat length")
-        with mock.patch.object(EmotionDetector, "run_in_batches", side_effect=full):
-            self.assert_stated(helpers.classify("face00.png"), "^Error: OOM when allocating tensor.$")
+        """Nor is an error of the system, or of a program, which is a traceback; several causes are told as the first."""
+        words = "2 root error(s) found.\n  (0) {}: {} x\n\t [[{{{{node a}}}}]]\n  (1) UNKNOWN: y\n0 successful operations."
+        for error, pattern in (
+                (tf.errors.ResourceExhaustedError(None, None, "OOM when allocating\nat length"), "OOM when allocating"),
+                (tf.errors.ResourceExhaustedError(None, None, words.format("RESOURCE_EXHAUSTED", "OOM")), "OOM x"),
+                (MemoryError(), "MemoryError"), (OSError(5, "Input/output error", "/x"), "/x: Input/output error"),
+                (tf.errors.NotFoundError(None, None, words.format("NOT_FOUND", "Key: b")),
+                 f"The model in {os.getcwd()}/logs cannot be restored .Key: b x.: name another .* from a copy")):
+            for name in ("restore", "run_in_batches"):
+                with mock.patch.object(*((tf.train.Saver, name) if name == "restore" else (EmotionDetector, name)),
+                                       side_effect=error):
+                    self.assert_stated(helpers.classify("face00.png"), f"^Error: {pattern}.$")
+        with (mock.patch.object(EmotionDetectorTest, "draw_answers", side_effect=TypeError),
+              self.assertRaises(TypeError)):
+            helpers.classify("--figure=x.png", "face00.png")
 
     def test_going_back_to_the_checkpoint_before(self):
         """As the README says: without `checkpoint`, and without the damaged one."""
@@ -130,7 +144,29 @@ class DamageTest(helpers.TestCase):
     def test_no_model(self):
         shutil.rmtree("logs")
         for result in (helpers.classify("face00.png"), helpers.train("--mode=test")):
-            self.assert_stated(result, f"^Error: {os.path.abspath('logs')} holds no model: train one first")
+            self.assert_stated(result, f"^Error: {os.path.abspath('logs')} does not exist: train one first.*or download")
+        os.mkdir("logs")
+        self.assert_stated(helpers.classify("face00.png"), f"^Error: {os.path.abspath('logs')} is empty: train one first")
+        open("logs/notes", "w").close()
+        self.assert_stated(helpers.classify("face00.png"), "/logs holds no model: train one first, .*or download one")
+
+    @helpers.parameterized.parameters("model.ckpt-best", "best_model.ckpt", "69-9.91")
+    def test_weights_under_another_name(self, name):
+        """Without `checkpoint` they are named in an error; with it they are the model."""
+        for path in glob.glob("logs/model.ckpt-*"):
+            if "ckpt-0" in path:
+                os.remove(path)
+            else:
+                os.rename(path, path.replace("model.ckpt-100", name))
+        os.remove("logs/checkpoint")
+        self.assert_all_tell(f'^Error: .*/logs holds {name}.index, .*with the line model_checkpoint_path: "{name}"')
+        with open("logs/checkpoint", "w") as file:
+            file.write(f'model_checkpoint_path: "{name}"\n')
+        restored_everywhere(self)
+
+    def test_weights_that_are_no_numbers(self):
+        with mock.patch.object(EmotionDetector, "run_in_batches", return_value=np.full((1, 7), np.nan)):
+            self.assert_stated(helpers.classify("face00.png"), "logs cannot be restored .its answer to a black image is no")
 
     @helpers.parameterized.parameters({"W_conv1": [3, 3, 1, 32]}, {"kernel": [5, 5, 1, 32]})
     def test_another_network(self, **variables):

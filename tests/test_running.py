@@ -14,7 +14,9 @@ import unittest
 from unittest import mock
 
 import helpers
+import numpy as np
 import tensorflow.compat.v1 as tf
+from PIL import Image
 
 import EmotionDetectorUtils
 
@@ -39,9 +41,12 @@ class ScriptsTest(helpers.TestCase):
         return helpers.finish(helpers.start_script(script, *args, environment=self.environment))
 
     def test_a_run_where_all_is_well_is_silent(self):
-        """Even where a notebook names a drawing library that is not there, and a reader's figures are laid out."""
+        """Even where a notebook names a drawing library that is not there, and a reader has settings of his own."""
+        self.assert_well(self.run_one(3))
+        with Image.open("first.png") as picture:
+            plain = np.asarray(picture)
         with open("matplotlibrc", "w") as file:
-            file.write("figure.constrained_layout.use: True\nfigure.autolayout: True\n")
+            file.write("figure.constrained_layout.use: True\nimage.origin: lower\ninteractive: True\nfont.size: 20\n")
         self.environment = {"MPLBACKEND": "module://no_such_backend", "MATPLOTLIBRC": os.path.abspath("matplotlibrc")}
         outputs = [self.assert_well(self.run_one(number)) for number in range(4)]
         self.assertRegex(outputs[3], r"^train images shape =  \(36, 48, 48, 1\)\ntrain labels shape =  "
@@ -49,6 +54,8 @@ class ScriptsTest(helpers.TestCase):
                          r"\(48, 48, 1\)\nlabel set =  \[[01. ]{20}\]\n$")
         for name in ("first.png", "answer.png", "logs/loss.png", "logs/confusion_matrix.png"):
             self.assertGreaterEqual(min(helpers.picture_size(name)), 300)
+        with Image.open("first.png") as picture:
+            np.testing.assert_array_equal(plain, picture)
         for script in SCRIPTS:
             self.assertIn("--", self.assert_well(helpers.finish(helpers.start_script(script, "--help"))))
 
@@ -69,25 +76,41 @@ class ScriptsTest(helpers.TestCase):
         status, _, errors = self.run_one(0)
         self.assertEqual(0, status)
         self.assertRegex(errors, r"(?m)^I0000 .*oneDNN|^\d{4}-.* I tensorflow")
+        self.environment["TF_CPP_MIN_LOG_LEVEL"] = "3"
+        self.assert_well(self.run_one(0))
 
-    def test_how_tensorflow_is_set(self):
-        """oneDNN on, a GPU's memory taken as needed, no Keras; what the user has set stands."""
-        code = ("import gc, os, sys, EmotionDetectorUtils; EmotionDetectorUtils.load_tensorflow(); print("
-                "*map(os.environ.get, sys.argv[1:]), 'keras' in sys.modules, gc.isenabled(), gc.get_freeze_count() > 0)")
-        names = ("TF_ENABLE_ONEDNN_OPTS", "TF_FORCE_GPU_ALLOW_GROWTH", "TF_USE_LEGACY_KERAS")
-        for environment, expected in (({}, "1 true None False True True\n"),
-                                      (dict(zip(names, ("0", "false", "0"))), "0 false 0 True True True\n")):
-            output = subprocess.run([sys.executable, "-c", code, *names], capture_output=True, text=True,
-                                    check=True, env=helpers.ENVIRONMENT | environment | {"PYTHONPATH": helpers.ROOT})
-            self.assertEqual((expected, ""), (output.stdout, output.stderr))
+    def test_what_a_script_sets_and_an_import_and_a_notebook_do_not(self):
+        """oneDNN on, a GPU's memory taken as needed and no TensorFloat-32, no Keras; what the user has set stands."""
+        code = ("import gc, os, sys, signal, threading, warnings; start = {start}; import EmotionDetectorUtils as utils\n"
+                "from PIL import Image; limit = Image.MAX_IMAGE_PIXELS\n{call}\n"
+                "print(*map(os.environ.get, sys.argv[1:]), 'keras' in sys.modules, gc.isenabled(), gc.get_freeze_count() > 0)\n"
+                "print(utils.OWNS_PROCESS, Image.MAX_IMAGE_PIXELS == 125e6, Image.MAX_IMAGE_PIXELS == limit, "
+                "('ignore', None, Warning, None, 0) in warnings.filters, os.environ.get('TF_DETERMINISTIC_OPS'), "
+                "threading.excepthook is threading.__excepthook__, signal.getsignal(signal.SIGINT) == signal.SIG_DFL)")
+        names = ("TF_ENABLE_ONEDNN_OPTS", "TF_FORCE_GPU_ALLOW_GROWTH", "NVIDIA_TF32_OVERRIDE", "TF_USE_LEGACY_KERAS")
+        script, other = "True True False True 1 False True\n", "False False True False None True False\n"
+        for start, call, environment, first, second in (
+                (0, "utils.prepare_script()", {}, "1 true 0 None False True True\n", script),
+                (0, "utils.load_tensorflow()", {}, "1 true 0 None False True True\n", other),
+                (0, "utils.load_tensorflow()", dict(zip(names, "0310")), "0 3 1 0 True True True\n", other),
+                ("setattr(sys, 'ps1', '>')", "utils.prepare_script()", {}, "1 true 0 None False True True\n", other),
+                (0, "t = threading.Thread(target=utils.prepare_script); t.start(); t.join()", {},
+                 "1 true 0 None False True True\n", other)):
+            output = subprocess.run([sys.executable, "-c", code.format(start=start, call=call), *names], text=True,
+                                    capture_output=True, env=helpers.ENVIRONMENT | environment | {"PYTHONPATH": helpers.ROOT},
+                                    check=False)
+            self.assertEqual((first + second, ""), (output.stdout, output.stderr))
 
     @helpers.parameterized.parameters(
         ("tensorflow", "raise ImportError('no DLL')",
          "^Error: tensorflow.compat.v1 cannot be loaded .no DLL.: pip install .*TF_CPP_MIN_LOG_LEVEL=0 shows", 0),
         ("tensorflow", "raise OSError(2, 'No usable temporary directory')",
-         "^Error: tensorflow.compat.v1 cannot be loaded ..Errno 2. No usable temporary directory.. TF_CPP_MIN", 0),
+         "^Error: tensorflow.compat.v1 cannot be loaded .No usable temporary directory.. TF_CPP_MIN", 0),
         ("pandas", "raise ImportError('needs:\\n no DLL')",
          "^Error: pandas cannot be loaded .needs: no DLL.: pip install", 3),
+        ("pandas", "raise MemoryError", "^Error: pandas cannot be loaded .MemoryError.", 3),
+        ("PIL", "class Image: __version__, Image = '10.0.1', 0\nImageOps = UnidentifiedImageError = 0",
+         "^Error: Pillow 10.1 or newer is needed, and this is 10.0.1: pip install", 2),
         ("matplotlib", "raise ValueError('size changed')", r"Error: matplotlib.pyplot cannot be loaded .size", 3))
     def test_a_library_that_does_not_load(self, name, end, pattern, script):
         os.makedirs(f"fake/{name}")
@@ -112,7 +135,16 @@ class ScriptsTest(helpers.TestCase):
             self.environment["MPLBACKEND"] = backend
             self.assert_stated(helpers.finish(helpers.start_script(
                 "EmotionDetectorUtils.py", "--data_dir=data", environment=self.environment)),
-                "^Error: matplotlib cannot open a window .*--figure=FILE.png")
+                "^Error: matplotlib cannot open a window [(][^)]+.*--figure=FILE.png")
+
+    def test_a_window_that_fails_while_it_is_made(self):
+        """As tkinter does without its Tcl files, whose error has many lines."""
+        plt = EmotionDetectorUtils.load_pyplot(show=False)
+        with (mock.patch.object(EmotionDetectorUtils, "OWNS_PROCESS", True), mock.patch.dict(os.environ),
+              mock.patch.multiple(plt, rcdefaults=mock.DEFAULT, ioff=mock.DEFAULT, switch_backend=mock.DEFAULT),
+              mock.patch.object(plt, "figure", side_effect=LookupError("no init.tcl in\n  /a\n  /b")),
+              self.assertRaisesRegex(EmotionDetectorUtils.UserError, "open a window .no init.tcl in /a /b.: --figure=")):
+            EmotionDetectorUtils.load_pyplot(show=True)
 
     @helpers.parameterized.parameters(
         ("-h", "Unknown command line flag 'h'"), ("--logs_dir=", "--logs_dir= has no value"),
@@ -220,6 +252,71 @@ class SignalTest(helpers.TestCase):
         with open("data/train.csv", "w"):  # waits until it is opened, and keeps it waiting
             process.send_signal(signal.SIGINT)
             self.assertEqual((-signal.SIGINT, "", ""), helpers.finish(process))
+
+    def test_while_converting_nothing_half_written_is_left(self):
+        """The first face is written when its folder's line is there, and no other can be read before Ctrl-C comes."""
+        for folder in ("happy", "sad"):
+            os.makedirs(f"source/{folder}")
+            Image.new("L", (3000, 3000)).save(f"source/{folder}/face.png")
+        for number in range(200):
+            os.link("source/sad/face.png", f"source/sad/{number}.png")
+        process = helpers.start_script("EmotionDetectorUtils.py", "--convert=source", "--data_dir=new")
+        self.assertRegex(process.stdout.readline(), "happy: 1 faces, happy -> train.csv\n$")  # at once
+        self.assertRegex(os.listdir("new")[0], r"^train.csv.\d+.part$")
+        process.send_signal(signal.SIGINT)
+        self.assertEqual((-signal.SIGINT, "", ""), helpers.finish(process))
+        self.assertEqual([], os.listdir("new"))
+
+    @helpers.parameterized.parameters((False, False), (True, False), (True, True))
+    def test_a_reader_that_has_left_while_training(self, errors_too, ignored):
+        """As `| tee log` does at Ctrl-C, before its signal comes; the step is saved, also where SIGHUP is ignored."""
+        reader, pipe = os.pipe()
+        with open(pipe, "wb") as output:
+            process = helpers.start_script(
+                "EmotionDetector.py", "--data_dir=data", "--logs_dir=logs", "--max_iterations=100000", stdout=output,
+                command=["nohup", sys.executable] if ignored else [sys.executable], stdin=subprocess.DEVNULL,
+                **({"stderr": output} if errors_too else {}))
+        with open(reader) as lines:
+            for line in lines:
+                if "Validation Loss" in line:
+                    break
+        status, _, errors = helpers.finish(process)
+        self.assertEqual(-signal.SIGPIPE, status)
+        step = int(tf.train.latest_checkpoint("logs").rpartition("-")[2])
+        self.assertGreater(step, 0)
+        if not errors_too:
+            self.assertEqual(f"Step {step} is saved: the same command goes on from there.\n", errors)
+        self.assertEqual(step + 1, tf.train.load_variable(f"logs/model.ckpt-{step}", "Variable"))
+
+    @unittest.skipUnless(hasattr(os, "openpty"), "no such terminals here")
+    def test_a_terminal_that_has_gone_while_training(self):
+        """Standard output and standard error go to it; SIGHUP, which would come as well, is ignored."""
+        terminal, end = os.openpty()
+        process = helpers.start_script(
+            "EmotionDetector.py", "--data_dir=data", "--logs_dir=logs", "--max_iterations=100000", stdin=end, stdout=end,
+            stderr=end, command=["sh", "-c", 'trap "" HUP; exec "$0" "$@"', sys.executable])
+        os.close(end)
+        text = b""
+        while b"Validation Loss" not in text:
+            text += os.read(terminal, 1000)
+        os.close(terminal)
+        self.assertEqual(1, helpers.finish(process)[0])
+        step = int(tf.train.latest_checkpoint("logs").rpartition("-")[2])
+        self.assertEqual(step + 1, tf.train.load_variable(f"logs/model.ckpt-{step}", "Variable"))
+
+    @unittest.skipUnless(hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("unshare"), "makes a process 1")
+    def test_ctrl_c_as_process_1(self):
+        """As in a container, where the kernel does not take the system's own way to end it."""
+        os.remove("data/train.csv")
+        os.mkfifo("data/train.csv")
+        process = helpers.start_script("EmotionDetector.py", "--data_dir=data", command=[
+            "unshare", "--pid", "--fork", "--kill-child", sys.executable])
+        with open("data/train.csv", "w"):
+            child = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=False).stdout
+            if not child:
+                self.skipTest("no such process may be made here")
+            os.kill(int(child), signal.SIGINT)
+            self.assertEqual((130, "", ""), helpers.finish(process))
 
     def test_ignored_as_nohup_does_it(self):
         process = helpers.start_script(

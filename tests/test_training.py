@@ -1,18 +1,24 @@
 """EmotionDetector.py through its main: lines, files, resuming, what stops it, --mode=test."""
+import contextlib
 import csv
 import glob
+import hashlib
+import io
 import os
 import re
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import unittest
+import warnings
 from unittest import mock
 
 import helpers
 import numpy as np
 import tensorflow.compat.v1 as tf
+from PIL import Image
 
 import EmotionDetector
 import EmotionDetectorUtils
@@ -84,7 +90,8 @@ class TrainingTest(helpers.TestCase):
         axes, = figure.axes
         for line, text, kind, steps in zip(axes.lines, axes.get_legend().texts, ("Training", "Validation"),
                                            ([0, 10, 20], [0, 20])):
-            self.assertEqual((kind.lower(), kind.lower()), (line.get_label(), text.get_text()))
+            label = f"{kind.lower()}, dropout {'on' if kind == 'Training' else 'off'}"
+            self.assertEqual((label, label), (line.get_label(), text.get_text()))
             self.assertEqual(steps, list(line.get_xdata()))
             np.testing.assert_allclose(losses(output, kind), list(line.get_ydata()), atol=1e-5)
         self.assertEqual(("step", "loss"), (axes.get_xlabel(), axes.get_ylabel()))
@@ -102,9 +109,11 @@ class TrainingTest(helpers.TestCase):
         self.assertEqual([True, True], there)
 
     def test_two_runs_print_the_same_losses(self):
-        helpers.write_data(count=142)  # 128 of them to train on, where the book divides by zero
-        first, second = (self.assert_well(helpers.train("--max_iterations=11", f"--logs_dir={folder}"))
-                         for folder in ("one", "two"))
+        """As scripts, which set what a GPU needs for that; 128 faces to train on, where the book divides by zero."""
+        helpers.write_data(count=142)
+        first, second = (self.assert_well(helpers.finish(helpers.start_script(
+            "EmotionDetector.py", "--data_dir=data", "--max_iterations=11", f"--logs_dir={folder}")))
+            for folder in ("one", "two"))
         self.assertEqual(2, len(losses(first)))
         self.assertEqual(losses(first), losses(second))
         self.assertEqual(losses(first, "Validation"), losses(second, "Validation"))
@@ -140,6 +149,24 @@ class TrainingTest(helpers.TestCase):
                            f"^Error: {path} was trained on other data: .*--logs_dir")
         self.assertEqual(before, helpers.contents("logs"))
         self.assert_stated(helpers.train("--mode=test"), "was trained on other data than it is", 0)
+        helpers.write_data()
+        with mock.patch.object(EmotionDetectorUtils, "VALIDATION_PERCENT", 0.2):
+            self.assert_stated(helpers.train("--max_iterations=2"), "was trained on other data: ")
+
+    def test_carriage_returns_are_no_other_data(self):
+        """Of the same faces with other line ends; and for an older model, in whose digest they count."""
+        shutil.copytree("data", "windows")
+        with open("data/train.csv", "rb") as file:
+            content = file.read().replace(b"\n", b"\r\n")
+        with open("windows/train.csv", "wb") as file:
+            file.write(content)
+        older = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        with mock.patch.object(EmotionDetector, "data_fingerprint", return_value=older):
+            self.assert_well(helpers.train("--data_dir=windows", "--max_iterations=1", "--logs_dir=older"))
+        self.assert_well(helpers.train("--max_iterations=1"))
+        for folder in ("older", "logs"):
+            output = self.assert_well(helpers.train("--data_dir=windows", "--max_iterations=2", f"--logs_dir={folder}"))
+            self.assertIn("Model Restored!", output)
 
     def test_practice_faces(self):
         """Told with the folder; learnt from; their test set has labels."""
@@ -203,14 +230,26 @@ class TrainingTest(helpers.TestCase):
 
 
 class StoppedTest(helpers.TestCase):
-    """Whatever stops a run is stated, and the checkpoint before it stays."""
+    """Whatever stops a run is stated, and the checkpoint before it stays; the process is as it was before."""
 
     def setUp(self):
         super().setUp()
+        self.process = self.of_the_process()
         helpers.write_data()
         self.assert_well(helpers.train("--max_iterations=1"))
         self.before = {path: digest for path, digest in helpers.contents("logs").items()
                        if "tfevents" not in path}  # TensorFlow names them by the second
+
+    def of_the_process(self):
+        """What a run must leave as it is."""
+        handlers = [signal.getsignal(getattr(signal, name)) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGPIPE")]
+        return (*handlers, threading.excepthook, sys.excepthook, sys.stdout, tf.logging.get_verbosity(),
+                list(warnings.filters), Image.MAX_IMAGE_PIXELS, dict(os.environ))
+
+    def test_a_run_leaves_the_process_as_it_is(self):
+        self.assert_well(helpers.train("--max_iterations=2"))
+        self.assert_well(helpers.train("--mode=test"))
+        self.assertEqual(self.process, self.of_the_process())
 
     def assert_stops(self, pattern):
         self.assert_stated(helpers.train("--max_iterations=6"),
@@ -219,16 +258,25 @@ class StoppedTest(helpers.TestCase):
         self.assertEqual(self.before, {path: after.get(path) for path in self.before})
         self.assertEqual([], glob.glob("logs/model.ckpt-5*"))
         self.assertEqual([], [thread for thread in threading.enumerate() if "EventLogger" in thread.name])
+        self.assertEqual(self.process, self.of_the_process())
         self.assertIn("Model Restored!", helpers.train("--max_iterations=2")[1])
+
+    @helpers.parameterized.parameters(np.inf, -np.inf, np.nan)
+    def test_a_loss_that_is_no_number(self, loss):
+        with mock.patch.object(EmotionDetector, "run_in_batches", return_value=loss):
+            self.assert_stops("the loss is NaN or infinite after step 5")
 
     def test_divergence(self):
         with mock.patch.object(EmotionDetector, "LEARNING_RATE", 1e10):
             self.assert_stops("(Nan in summary histogram|the loss is NaN or infinite)")
 
     def test_no_memory_for_a_step(self):
-        full = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor\nat length")
-        with mock.patch.object(EmotionDetector, "get_next_batch", side_effect=full):
-            self.assert_stops("OOM when allocating tensor")
+        """The first cause, also where TensorFlow counts several, as with a GPU."""
+        for words in ("OOM when allocating tensor\nat length", "2 root error(s) found.\n  (0) RESOURCE_EXHAUSTED: OOM when "
+                      "allocating tensor\n\t [[{{node add}}]]\n  (1) UNKNOWN: other\n0 successful operations."):
+            full = tf.errors.ResourceExhaustedError(None, None, words)
+            with mock.patch.object(EmotionDetector, "get_next_batch", side_effect=full):
+                self.assert_stops("OOM when allocating tensor[.]")
 
     def test_an_error_after_ctrl_c_is_told_all_the_same(self):
         def fail(*_args):
@@ -246,8 +294,9 @@ class StoppedTest(helpers.TestCase):
             self.skipTest("no file system may be mounted here")
         self.addCleanup(subprocess.run, ["umount", "--lazy", "small"], check=True)
         shutil.copytree("logs", "small/logs")
-        self.assert_stated(helpers.train("--logs_dir=small/logs", "--max_iterations=6"),
-                           "^Error: Training has stopped: .*No space left on device")
+        result = helpers.finish(helpers.start_script("EmotionDetector.py", "--data_dir=data", "--logs_dir=small/logs",
+                                                     "--max_iterations=6"))
+        self.assert_stated(result, "^Error: Training has stopped: .*No space left on device")
         after = helpers.contents("small/logs")
         self.assertEqual([*self.before.values()],
                          [after.get(f"small/{path}") for path in self.before])
@@ -283,34 +332,50 @@ class TestModeTest(helpers.TestCase):
         helpers.write_data()
         helpers.train("--max_iterations=31")
         helpers.write_csv("data/test.csv", *helpers.faces(14, seed=1))
+        with open("data/test.csv") as file:
+            header, *lines = file.read().splitlines()
+        with open("data/test.csv", "w") as file:
+            print(f"Id,{header}", *(f"face {14 - row},{line}" for row, line in enumerate(lines)), sep="\n", file=file)
         output = self.assert_well(helpers.train("--mode=test"))
+        with open("logs/predictions.csv", newline="") as file:
+            rows = list(csv.DictReader(file))
+        self.assertEqual([f"face {14 - row}" for row in range(14)], [row["Id"] for row in rows])
         self.assertIn("\nTest Accuracy: 1.000000\n", output)
         self.assertEqual(["neutral", "2", "2"], output.splitlines()[-1].split()[:3])
         self.assertGreater(min(helpers.picture_size("logs/confusion_matrix_test.png")), 400)
-
-        # A row of the table is for the truth, a column for the answer: anger is answered as itself
-        # or, by a wrong label, for disgust
-        labels, pixels = helpers.faces(14, seed=1)
-        helpers.write_csv("data/test.csv", np.where(np.arange(14) == 0, 1, labels), pixels)
-        with mock.patch.object(EmotionDetector, "save_figure") as save_figure:
-            output = self.assert_well(helpers.train("--mode=test"))
-        self.assertEqual([["anger", "1", "1", "1", "0"], ["disgust", "3", "2", "1", "2"]],
-                         [line.split()[:5] for line in output.splitlines()[-7:-5]])
-        axes, = save_figure.call_args[0][0].axes
-        counts = axes.images[0].get_array()
-        self.assertEqual((1, 0, 1), (counts[0, 0], counts[0, 1], counts[1, 0]))
-        for text in axes.texts:
-            column, row = text.get_position()
-            self.assertEqual(str(counts[row, column]), text.get_text())
-        for ticks in axes.get_xticklabels(), axes.get_yticklabels():
-            self.assertEqual(list(EmotionDetectorUtils.EMOTIONS), [tick.get_text() for tick in ticks])
-        self.assertEqual(("predicted", "emotion of the face"), (axes.get_xlabel(), axes.get_ylabel()))
 
         os.remove("data/test.csv")
         os.remove("logs/predictions.csv")
         output = self.assert_stated(helpers.train("--mode=test"), "^No test set: predictions.csv", 0)
         self.assertIn("Test size: 0\n", output)
         self.assertFalse(os.path.exists("logs/predictions.csv"))
+
+    def test_the_confusion_of_random_answers(self):
+        """Against counts one by one: a row for the truth, a column for the answer; shaded by the share of each row."""
+        rng = np.random.RandomState(2)
+        labels = rng.choice([0, 1, 2, 3, 4, 6], 500, p=[0.4, 0.3, 0.2, 0.06, 0.03, 0.01])
+        answers = np.where(rng.rand(500) < 0.6, labels, rng.choice([0, 1, 5], 500))
+        counts = [[sum((labels == row) & (answers == column)) for column in range(7)] for row in range(7)]
+        with (mock.patch.object(EmotionDetector, "save_figure") as save_figure,
+              contextlib.redirect_stdout(io.StringIO()) as output):
+            EmotionDetector.report_confusion(np.eye(7)[answers] + rng.rand(500, 7) / 2, labels, "test faces", "x.png")
+        table = [line.split() for line in output.getvalue().splitlines()[-8:]]
+        emotions = list(EmotionDetectorUtils.EMOTIONS)
+        self.assertEqual(["faces", "correct", *emotions], table[0])
+        self.assertEqual([[emotion, sum(row), row[label], *row] for label, (emotion, row) in enumerate(zip(emotions, counts))],
+                         [[line[0], *map(int, line[1:])] for line in table[1:]])
+        (figure, path), _ = save_figure.call_args
+        axes, = figure.axes
+        shares = axes.images[0].get_array()
+        np.testing.assert_allclose([[count / max(1, sum(row)) for count in row] for row in counts], shares)
+        self.assertEqual((0, 1), axes.images[0].get_clim())
+        self.assertEqual({(column, row): (str(counts[row][column]), "white" if shares[row, column] > 0.5 else "black")
+                          for row in range(7) for column in range(7) if counts[row][column]},
+                         {text.get_position(): (text.get_text(), text.get_color()) for text in axes.texts})
+        for ticks in axes.get_xticklabels(), axes.get_yticklabels():
+            self.assertEqual([(emotion, 0) for emotion in emotions], [(tick.get_text(), tick.get_rotation()) for tick in ticks])
+        self.assertEqual(("predicted", "emotion of the face", "x.png"), (axes.get_xlabel(), axes.get_ylabel(), path))
+        self.assertEqual(f"{sum(labels == answers)} of 500 test faces are recognized", axes.get_title())
 
     def test_no_picture_can_be_drawn(self):
         helpers.write_data()
