@@ -140,15 +140,14 @@ def main(argv=None):
     input_dataset = tf.placeholder(tf.float32, [None, IMAGE_SIZE, IMAGE_SIZE, 1], name="input")
     input_labels = tf.placeholder(tf.float32, [None, NUM_LABELS])
     global_step = tf.Variable(0, trainable=False)
-    # Book: dropout_prob = tf.placeholder(tf.float32)
-    dropout_prob = tf.placeholder_with_default(1.0, [], name="dropout_prob")
+    dropout_prob = tf.placeholder_with_default(1.0, [], name="dropout_prob")  # Book: tf.placeholder(tf.float32)
     tf.constant(data_fingerprint(FLAGS.data_dir), name="training_data")  # Not in the book: names the data
 
-    pred = emotion_cnn(input_dataset, dropout_prob)  # Book: pred = emotion_cnn(input_dataset)
+    pred = emotion_cnn(input_dataset, dropout_prob)  # Book: emotion_cnn(input_dataset)
     output_pred = tf.nn.softmax(pred, name="output")
     loss_val = loss(pred, input_labels)
     train_op = tf.train.AdamOptimizer(LEARNING_RATE).minimize(loss_val, global_step)
-    summary_op = tf.summary.merge_all()  # Book: summary_op = tf.merge_all_summaries()
+    summary_op = tf.summary.merge_all()  # Book: tf.merge_all_summaries()
 
     with tf.Session() as sess:
         sess.run(tf.global_variables_initializer())

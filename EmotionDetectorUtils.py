@@ -49,6 +49,7 @@ GET_DATA = ("Get train.csv and test.csv from https://github.com/PacktPublishing/
             "or from https://inclass.kaggle.com/c/facial-keypoints-detector/data.")
 MAX_PIXELS = 250_000_000  # of a photograph
 FILE_BACKENDS = ("agg", "cairo", "pdf", "pgf", "ps", "svg", "template")  # matplotlib's without a window
+GPU_DEVICES = ("/dev/nvidiactl", "/dev/dxg")  # NVIDIA's driver on Linux, and in Windows' WSL2
 INTERACTIVE = hasattr(sys, "ps1") or sys.flags.interactive  # a notebook, IPython, python -i
 OWNS_PROCESS = False  # whether a script of ours was started; `prepare_script` says so
 
@@ -688,7 +689,8 @@ def prepare_script(tensorflow=True):
         if not sys.warnoptions:
             warnings.simplefilter("ignore")  # what counts is whether there is a result
         Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow refuses twice its limit
-        os.environ.setdefault("TF_DETERMINISTIC_OPS", "1")  # a GPU gives the same losses each time
+        if any(map(os.path.exists, GPU_DEVICES)):  # which so gives the same losses each time, as a CPU does anyway
+            os.environ.setdefault("TF_DETERMINISTIC_OPS", "1")
     for name in FLAGS:  # a second run in one process, as %run does it, defines them again
         FLAGS[name].allow_override = True
         FLAGS[name].unparse()

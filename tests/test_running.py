@@ -82,7 +82,7 @@ class ScriptsTest(helpers.TestCase):
     def test_what_a_script_sets_and_an_import_and_a_notebook_do_not(self):
         """oneDNN on, a GPU's memory taken as needed and no TensorFloat-32, no Keras; what the user has set stands."""
         code = ("import gc, os, sys, signal, threading, warnings; start = {start}; import EmotionDetectorUtils as utils\n"
-                "from PIL import Image; limit = Image.MAX_IMAGE_PIXELS\n{call}\n"
+                "from PIL import Image; limit = Image.MAX_IMAGE_PIXELS; utils.GPU_DEVICES = sys.argv[:1]\n{call}\n"
                 "print(*map(os.environ.get, sys.argv[1:]), 'keras' in sys.modules, gc.isenabled(), gc.get_freeze_count() > 0)\n"
                 "print(utils.OWNS_PROCESS, Image.MAX_IMAGE_PIXELS == 125e6, Image.MAX_IMAGE_PIXELS == limit, "
                 "('ignore', None, Warning, None, 0) in warnings.filters, os.environ.get('TF_DETERMINISTIC_OPS'), "
@@ -92,11 +92,15 @@ class ScriptsTest(helpers.TestCase):
         for start, call, environment, first, second in (
                 (0, "utils.prepare_script()", {}, "1 true 0 None False True True\n", script),
                 (0, "utils.load_tensorflow()", {}, "1 true 0 None False True True\n", other),
+                (0, "utils.GPU_DEVICES = ('no such',); utils.prepare_script()", {}, "1 true 0 None False True True\n",
+                 script.replace("1", "None")),
                 (0, "utils.load_tensorflow()", dict(zip(names, "0310")), "0 3 1 0 True True True\n", other),
                 ("setattr(sys, 'ps1', '>')", "utils.prepare_script()", {}, "1 true 0 None False True True\n", other),
                 (0, "t = threading.Thread(target=utils.prepare_script); t.start(); t.join()", {},
                  "1 true 0 None False True True\n", other)):
-            output = subprocess.run([sys.executable, "-c", code.format(start=start, call=call), *names], text=True,
+            with open("settings.py", "w") as file:
+                file.write(code.format(start=start, call=call))
+            output = subprocess.run([sys.executable, "settings.py", *names], text=True,
                                     capture_output=True, env=helpers.ENVIRONMENT | environment | {"PYTHONPATH": helpers.ROOT},
                                     check=False)
             self.assertEqual((first + second, ""), (output.stdout, output.stderr))
