@@ -1,6 +1,7 @@
 """EmotionDetectorTest.py: answers, tables, drawings, what is no image."""
 import csv
 import os
+import pathlib
 import re
 import shutil
 import subprocess
@@ -101,12 +102,11 @@ class ClassifyTest(helpers.TestCase):
         self.assert_stated(helpers.classify(""), "^Error: an empty word names no file", 2)
 
     def test_a_pipe_is_read_once(self):
-        with open(self.names[0], "rb") as file:
-            picture = file.read()
+        picture = pathlib.Path(self.names[0]).read_bytes()
         expected = self.assert_well(helpers.classify(self.names[0]))
         for flags in ([], ["--figure=out.png"], ["--show"]):
             os.mkfifo("pipe")
-            writer = threading.Thread(target=lambda: open("pipe", "wb").write(picture))
+            writer = threading.Thread(target=pathlib.Path("pipe").write_bytes, args=[picture])
             writer.start()
             if flags:
                 self.assert_stated(helpers.classify(*flags, "pipe"), "^Error: pipe is a pipe, .*save it as a file", 2)
@@ -175,7 +175,7 @@ class ClassifyTest(helpers.TestCase):
             self.assert_well(helpers.classify("--figure=sheet.png", "--box=2,2,40,40", *names))
             self.assertEqual((900, 300 * count), helpers.picture_size("sheet.png"))
         for ending in ("jpg", "PDF", "svg"):
-            self.assert_well(helpers.classify(f"--figure=sheet.{ending}", *names))
+            self.assert_well(helpers.classify(f"--figure=sheet.{ending}", names[-1]))
         self.assert_stated(helpers.classify("--figure=sheet.png", *names, *names, "wide.png"),
                            "^Error: 21 images are too many for a drawing, expected at most 20", 2)
 
