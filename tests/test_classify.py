@@ -12,7 +12,7 @@ from unittest import mock
 import helpers
 import numpy as np
 import tensorflow.compat.v1 as tf
-from matplotlib.backend_bases import MouseEvent
+from matplotlib.backend_bases import KeyEvent, MouseEvent
 from PIL import Image
 
 import EmotionDetector
@@ -181,11 +181,11 @@ class ClassifyTest(helpers.TestCase):
 
     def test_what_a_drawing_shows(self):
         """The box in the photograph's pixels, percentages, the likeliest, the contrast as it is."""
-        Image.fromarray(np.random.RandomState(0).randint(0, 256, (600, 900, 3)).astype(np.uint8)).save("x" * 22 + ".png")
+        Image.fromarray(np.random.RandomState(0).randint(0, 256, (600, 900, 3)).astype(np.uint8)).save("x" * 22 + ".jpg")
         Image.fromarray(np.random.RandomState(0).randint(100, 121, (48, 48)).astype(np.uint8)).save("pale.png")
         for name, title, size, flags, expected in (
-                ("x" * 22 + ".png", "\u2026" + "x" * 19 + ".png", (900, 600), [], (150, 0, 600, 600)),
-                ("x" * 22 + ".png", None, (900, 600), ["--box=800,500,100,100"], (800, 500, 100, 100)),
+                ("x" * 22 + ".jpg", "\u2026" + "x" * 19 + ".jpg", (900, 600), [], (150, 0, 600, 600)),
+                ("x" * 22 + ".jpg", None, (900, 600), ["--box=800,500,100,100"], (800, 500, 100, 100)),
                 ("pale.png", "pale.png", (48, 48), [], (0, 0, 48, 48))):
             with mock.patch.object(EmotionDetectorUtils, "save_figure") as save_figure:
                 self.assert_well(helpers.classify("--figure=x.png", "--csv=out.csv", *flags, name))
@@ -195,6 +195,7 @@ class ClassifyTest(helpers.TestCase):
                              (photograph.get_title(), seen.get_title()))
             self.assertEqual([0, size[0], size[1], 0], photograph.images[0].get_extent())
             self.assertLessEqual(max(photograph.images[0].get_array().shape), 400)
+            self.assertEqual(2 + name.endswith(".jpg"), photograph.images[0].get_array().ndim)  # in colour
             box, = photograph.patches
             self.assertEqual(expected, (*box.get_xy(), box.get_width(), box.get_height()))
             self.assertFalse(box.get_clip_on())
@@ -241,7 +242,9 @@ class ClassifyTest(helpers.TestCase):
                                            (3, (50, 60), (56, 90)), (0, (150, 10), (400, 69.6)), (0, (175, 40), (190, 40)),
                                            (0, (20, 20), (20.1, 20.1)), (3, (105, 112.5), (110, 117.5))):
                 self.drag(axes[photograph], start, end)
-                if end == (20.1, 20.1):  # a click: the box is there as it was, and nothing is asked
+                if end == (20.1, 20.1):  # a click, and a key: the box is there as it was, and nothing is asked
+                    canvas = axes[0].figure.canvas
+                    canvas.callbacks.process("key_press_event", KeyEvent("key_press_event", canvas, "escape"))
                     self.assertTrue(any(patch.get_visible() and patch.get_bbox().extents.round().tolist() == [165, 10, 200, 70]
                                         for patch in axes[0].patches))
                     continue
