@@ -84,17 +84,20 @@ class ScriptsTest(helpers.TestCase):
                 "threading.excepthook is threading.__excepthook__, signal.getsignal(signal.SIGINT) == signal.SIG_DFL)")
         names = ("TF_ENABLE_ONEDNN_OPTS", "TF_FORCE_GPU_ALLOW_GROWTH", "NVIDIA_TF32_OVERRIDE", "TF_USE_LEGACY_KERAS")
         script, other = "True True False True 1 False True\n", "False False True False None True False\n"
+        processes = []
         for start, call, environment, first, second in (
                 (0, "utils.prepare_script()", {}, "1 true 0 None False True True\n", script),
                 (0, "utils.GPU_DEVICES = ('no such',); utils.prepare_script()", {}, "1 true 0 None False True True\n",
                  script.replace("1", "None")),
                 (0, "utils.load_tensorflow()", dict(zip(names, "0310")), "0 3 1 0 True True True\n", other),
                 ("setattr(sys, 'ps1', '>')", "utils.prepare_script()", {}, "1 true 0 None False True True\n", other)):
-            with open("settings.py", "w") as file:
+            name = os.path.abspath(f"settings{len(processes)}.py")
+            with open(name, "w") as file:
                 file.write(code.format(start=start, call=call))
-            result = helpers.finish(helpers.start_script(
-                os.path.abspath("settings.py"), *names, environment=environment | {"PYTHONPATH": helpers.ROOT}))
-            self.assertEqual(first + second, self.assert_well(result))
+            processes.append((first + second, helpers.start_script(
+                name, *names, environment=environment | {"PYTHONPATH": helpers.ROOT})))
+        for expected, process in processes:
+            self.assertEqual(expected, self.assert_well(helpers.finish(process)))
 
     @helpers.parameterized.parameters(
         ("tensorflow", "raise ImportError('no DLL')",
@@ -125,12 +128,11 @@ class ScriptsTest(helpers.TestCase):
         self.assertRegex(errors, "^Fatal Python error: Aborted")
 
     def test_a_window_that_cannot_be_opened(self):
-        for backend in ("agg", "pdf", "SVG", "module://matplotlib.backends.backend_ps", "nonsense",
-                        "module://no_such_backend"):
-            self.environment["MPLBACKEND"] = backend
-            self.assert_stated(helpers.finish(helpers.start_script(
-                "EmotionDetectorUtils.py", "--data_dir=data", environment=self.environment)),
-                "^Error: matplotlib cannot open a window [(][^)]+.*--figure=FILE.png")
+        processes = [helpers.start_script("EmotionDetectorUtils.py", "--data_dir=data", environment={"MPLBACKEND": backend})
+                     for backend in ("agg", "SVG", "module://matplotlib.backends.backend_ps", "nonsense")]
+        for process in processes:
+            self.assert_stated(helpers.finish(process),
+                               "^Error: matplotlib cannot open a window [(][^)]+.*--figure=FILE.png")
 
     def test_a_window_that_fails_while_it_is_made(self):
         """As tkinter does without its Tcl files, whose error has many lines."""
@@ -223,22 +225,25 @@ class SignalTest(helpers.TestCase):
     def start(self, *args):
         return helpers.start_script("EmotionDetector.py", "--data_dir=data", "--logs_dir=logs", *args)
 
-    def start_and_wait_for_a_step(self):
-        process = self.start("--max_iterations=100000")
+    def wait_for_a_step(self, process):
+        """Wait until the first step is validated; returns the process, which the end of the test kills."""
         self.addCleanup(process.kill)
-        for line in process.stdout:
-            if "Validation Loss" in line:
-                return process
+        next(line for line in process.stdout if "Validation Loss" in line)
+        return process
 
-    @helpers.parameterized.parameters("SIGINT", "SIGTERM", "SIGHUP")
-    def test_while_training_the_step_is_saved(self, name):
-        process = self.start_and_wait_for_a_step()
-        process.send_signal(getattr(signal, name))
-        status, _, errors = helpers.finish(process)
-        self.assertEqual(-getattr(signal, name), status)  # 130 and the like, in a shell
-        step = int(re.fullmatch(r"Step (\d+) is saved: [^\n]*\n", errors).group(1))
-        self.assertEqual(step + 1, tf.train.load_variable(f"logs/model.ckpt-{step}", "Variable"))
-        self.assertIn("Model Restored!", self.assert_well(helpers.train(f"--max_iterations={step + 2}")))
+    def test_while_training_the_step_is_saved(self):
+        processes = [(number, str(number.name), self.start("--max_iterations=100000", f"--logs_dir={number.name}"))
+                     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+        for number, _, process in processes:
+            self.wait_for_a_step(process)
+            process.send_signal(number)
+        for number, logs, process in processes:
+            status, _, errors = helpers.finish(process)
+            self.assertEqual(-number, status)  # 130 and the like, in a shell
+            step = int(re.fullmatch(r"Step (\d+) is saved: [^\n]*\n", errors).group(1))
+            self.assertEqual(step + 1, tf.train.load_variable(f"{logs}/model.ckpt-{step}", "Variable"))
+            output = self.assert_well(helpers.train(f"--max_iterations={step + 2}", f"--logs_dir={logs}"))
+            self.assertIn("Model Restored!", output)
 
     def test_while_reading(self):
         os.remove("data/train.csv")
@@ -316,7 +321,7 @@ class SignalTest(helpers.TestCase):
 
     def test_ignored_as_nohup_does_it(self):
         process = helpers.start_script(
-            "EmotionDetector.py", "--data_dir=data", "--logs_dir=logs", "--max_iterations=31",
+            "EmotionDetector.py", "--data_dir=data", "--logs_dir=logs", "--max_iterations=11",
             command=["nohup", sys.executable], stdin=subprocess.DEVNULL)
         process.stdout.readline()
         process.send_signal(signal.SIGHUP)
@@ -326,14 +331,14 @@ class SignalTest(helpers.TestCase):
         """Two kills at random moments; the last run's losses are those of an undisturbed one."""
         rng = random.Random(0)
         for _ in range(2):
-            process = self.start_and_wait_for_a_step()
+            process = self.wait_for_a_step(self.start("--max_iterations=100000"))
             time.sleep(rng.uniform(0, 0.5))
             process.kill()
             process.communicate()
         shutil.copytree("logs", "copy")
         step = tf.train.load_variable(tf.train.latest_checkpoint("logs"), "Variable")
         disturbed, undisturbed = (
-            re.findall(r"Loss: (.*)", helpers.train(f"--logs_dir={folder}", f"--max_iterations={step + 31}")[1])
+            re.findall(r"Loss: (.*)", helpers.train(f"--logs_dir={folder}", f"--max_iterations={step + 21}")[1])
             for folder in ("logs", "copy"))
         self.assertGreaterEqual(len(disturbed), 3)
         self.assertEqual(disturbed, undisturbed)

@@ -111,9 +111,9 @@ class TrainingTest(helpers.TestCase):
     def test_two_runs_print_the_same_losses(self):
         """As scripts, which set what a GPU needs for that; 128 faces to train on, where the book divides by zero."""
         helpers.write_data(count=142)
-        first, second = (self.assert_well(helpers.finish(helpers.start_script(
-            "EmotionDetector.py", "--data_dir=data", "--max_iterations=3", f"--logs_dir={folder}")))
-            for folder in ("one", "two"))
+        processes = [helpers.start_script("EmotionDetector.py", "--data_dir=data", "--max_iterations=3",
+                                          f"--logs_dir={folder}") for folder in ("one", "two")]
+        first, second = (self.assert_well(helpers.finish(process)) for process in processes)
         self.assertEqual(2, len(losses(first, "Validation")))
         self.assertEqual(losses(first, "Validation"), losses(second, "Validation"))
 
