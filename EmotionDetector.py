@@ -247,8 +247,7 @@ def find_checkpoint(ckpt, needed=False):
     """
     folder = os.path.abspath(FLAGS.logs_dir)
     if set(FLAGS.logs_dir) & set("*?[\\") - {os.sep}:
-        raise UserError(f"--logs_dir={FLAGS.logs_dir}: TensorFlow takes *, ?, [ and \\ for a pattern: "
-                        "name another folder.")
+        raise UserError(f"--logs_dir={FLAGS.logs_dir}: for TensorFlow *, ?, [ and \\ are a pattern: rename the folder.")
     named_as_a_file = re.fullmatch(r"checkpoint|model\.ckpt(-\d+)?(\..+)?", os.path.basename(folder))
     if os.path.isfile(folder) or (named_as_a_file and not os.path.isdir(folder)):
         raise UserError(f"{folder} is not a folder: with --logs_dir, name the folder that holds the model, "
@@ -278,8 +277,7 @@ def find_checkpoint(ckpt, needed=False):
         return None
     path = os.path.join(FLAGS.logs_dir, model)
     if not tf.train.checkpoint_exists(path):
-        raise UserError(f"{os.path.abspath(path)}.index is missing: bring it back from a copy, or name "
-                        "another folder with --logs_dir.")
+        raise UserError(f"{os.path.abspath(path)}.index is missing: bring it back, or name another --logs_dir.")
     ckpt = ckpt or tf.train.generate_checkpoint_state_proto(folder, path)
     ckpt.model_checkpoint_path = path
     return ckpt
@@ -300,8 +298,7 @@ def check_training_data(ckpt):
     if trained_on in (None, data, data_fingerprint(FLAGS.data_dir, carriage_returns=True)):
         return
     if FLAGS.mode == "train":
-        raise UserError(f"{path} was trained on other data: name another folder with --logs_dir, or the "
-                        "same data with --data_dir.")
+        raise UserError(f"{path} was trained on other data: name another --logs_dir, or that data with --data_dir.")
     warn(f"{path} was trained on other data than it is tested on.")
 
 

@@ -141,16 +141,14 @@ def check_usage(names):
                                   "again: save it as a file, and name that")
     for path in filter(os.path.exists, (FLAGS.figure or "", FLAGS.csv or "")):
         if any(os.path.exists(name) and os.path.samefile(name, path) for name in names):
-            raise flags.Error(f"{os.path.abspath(path)} is one of the images, and would be overwritten: "
-                              "name another file")
+            raise flags.Error(f"{os.path.abspath(path)} is one of the images: name another file to write")
 
 
 def draw_answers(sess, answers, notice):
     """Draw answers, each a name, an image [48, 48, 1], probabilities [7], into --figure and a window."""
     plt = EmotionDetectorUtils.load_pyplot(FLAGS.show)
     figure = (plt.figure if FLAGS.show else plt.Figure)(figsize=(9, 3 * len(answers)), layout="tight")
-    panels = figure.subplots(len(answers), 3, squeeze=False, width_ratios=(1, 1, 1.2),
-                             subplot_kw={"anchor": "N"})
+    panels = figure.subplots(len(answers), 3, squeeze=False, width_ratios=(5, 5, 6), subplot_kw={"anchor": "N"})
     for panel, answer in zip(panels, answers):
         draw_answer(*panel, *answer)
     if notice:  # the drawing is what is passed on

@@ -208,7 +208,7 @@ def read_csv(path, needed, others):
         rows = pd.concat(chunks)
         if rows.last_valid_index() is None:
             raise ValueError("no row follows the first line")
-    except ValueError as fault:  # pandas', or ours
+    except (ValueError, csv.Error) as fault:  # pandas', ours, or a first line that is none
         raise UserError(f"{path}: {reason(fault)}. Expected a CSV file in UTF-8 like Kaggle's: unpack it "
                         "if it is zipped, download it again if it is cut off or a web page.") from fault
     return rows.loc[:rows.last_valid_index()]
@@ -398,9 +398,9 @@ def open_picture(path, mode="L"):
         return picture if picture.mode == mode else picture.convert(mode)
     except Exception as error:  # Pillow raises a dozen types
         fault = reason(error)
-        if isinstance(error, Image.DecompressionBombError):  # it refuses twice its limit
-            fault = (f"it is too large, expected at most {2 * Image.MAX_IMAGE_PIXELS // 1_000_000} million "
-                     "pixels: shrink it")
+        if isinstance(error, Image.DecompressionBombError):
+            millions = 2 * Image.MAX_IMAGE_PIXELS // 1_000_000  # it refuses twice its limit
+            fault = f"it is too large, expected at most {millions} million pixels: shrink it"
         elif isinstance(error, UnidentifiedImageError):
             fault = "it is damaged, or of another kind: save it as JPEG or PNG"
         raise UserError(f"{os.path.abspath(path)} cannot be read as a picture ({fault}).") from error
@@ -621,8 +621,7 @@ def load_pyplot(show):
             raise ImportError(f"{name} draws no window; there is no display, or no toolkit such as tkinter, or "
                               "MPLBACKEND or matplotlibrc names it")
     except Exception as error:  # of five toolkits
-        raise UserError(f"matplotlib cannot open a window ({reason(error)}): --figure=FILE.png writes the "
-                        "picture instead.") from error
+        raise UserError(f"matplotlib cannot open a window ({reason(error)}): use --figure=FILE.png.") from error
     return plt
 
 

@@ -56,9 +56,10 @@ BAD = {
     "empty": (b"", "it has no column Emotion"),
     "header only": (data(), "no row follows the first line"),
     "a PNG": (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "it has no column"),
-    "NUL bytes": (bytes(5000), "it has no column"),
-    "UTF-16": (data(*ROWS).decode().encode("utf-16"), "it has no column .*UTF-8"),
+    "NUL bytes": (bytes(5000), "it has no column|contains NUL"),
+    "UTF-16": (data(*ROWS).decode().encode("utf-16"), "(no column|contains NUL).*UTF-8"),
     "zipped": (b'PK\3\4\x14\0\0\0\x08\0train.csv\n",,"\n"', "unpack it if it is zipped"),
+    "a long line": (b"x" * 200_000, "field larger than"),
     "a web page": (b"<!DOCTYPE html>\n<html>", "it has no column .*a web page"),
     "semicolons": (data(*ROWS).replace(b",", b";"), "it has no column Emotion, but 'Emotion;Pixels': rename"),
     "a cell a row": (data(*[f'"{row}"' for row in data(*ROWS).decode().replace('"', "").split("\n")[1:13]]),
@@ -194,7 +195,7 @@ class ReadDataTest(helpers.TestCase):
         path = re.escape(os.path.abspath("train.csv"))
         with self.assertRaisesRegex(EmotionDetectorUtils.UserError, f"^{path}.*{pattern}") as caught:
             EmotionDetectorUtils.read_data(".")
-        advised = name in ("empty", "header only", "a PNG", "NUL bytes", "UTF-16", "zipped", "a web page", "cut off")
+        advised = name in ("empty", "a long line", "header only", "a PNG", "NUL bytes", "UTF-16", "zipped", "a web page", "cut off")
         self.assertEqual(advised, "unpack it" in str(caught.exception))
 
     def test_what_is_left_out_is_counted(self):
