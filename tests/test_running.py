@@ -140,7 +140,7 @@ class ScriptsTest(helpers.TestCase):
         with (mock.patch.object(EmotionDetectorUtils, "OWNS_PROCESS", True), mock.patch.dict(os.environ),
               mock.patch.multiple(plt, rcdefaults=mock.DEFAULT, ioff=mock.DEFAULT, switch_backend=mock.DEFAULT),
               mock.patch.object(plt, "figure", side_effect=LookupError("no init.tcl in\n  /a\n  /b")),
-              self.assertRaisesRegex(EmotionDetectorUtils.UserError, "open a window .no init.tcl in /a /b.: --figure=")):
+              self.assertRaisesRegex(EmotionDetectorUtils.UserError, "open a window .no init.tcl in /a /b.: use --figure=")):
             EmotionDetectorUtils.load_pyplot(show=True)
 
     @helpers.parameterized.parameters(
