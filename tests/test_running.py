@@ -29,24 +29,34 @@ class ScriptsTest(helpers.TestCase):
         helpers.write_pictures(helpers.faces(1)[1])
         self.environment = {}
 
-    def run_one(self, number):
+    def start(self, number):
         """Train, test, classify or look at the data, in a process of its own."""
         script, *args = (
             ("EmotionDetector.py", "--data_dir=data", "--logs_dir=logs", "--max_iterations=1"),
             ("EmotionDetector.py", "--data_dir=data", "--logs_dir=logs", "--mode=test"),
             ("EmotionDetectorTest.py", "--logs_dir=logs", "--figure=answer.png", "face00.png"),
             ("EmotionDetectorUtils.py", "--data_dir=data", "--figure=first.png"))[number]
-        return helpers.finish(helpers.start_script(script, *args, environment=self.environment))
+        return helpers.start_script(script, *args, environment=self.environment)
+
+    def run_one(self, number):
+        """Do the same to its end."""
+        return helpers.finish(self.start(number))
 
     def test_a_run_where_all_is_well_is_silent(self):
         """Even where a notebook names a drawing library that is not there, and a reader has settings of his own."""
-        self.assert_well(self.run_one(3))
+        looking, helping = self.start(3), helpers.start_script("EmotionDetectorUtils.py", "--help")
+        self.assert_well(helpers.finish(looking))
+        self.assertIn("--convert", self.assert_well(helpers.finish(helping)))
         with Image.open("first.png") as picture:
             plain = np.asarray(picture)
         with open("matplotlibrc", "w") as file:
             file.write("figure.constrained_layout.use: True\nimage.origin: lower\ninteractive: True\nfont.size: 20\n")
-        self.environment = {"TF_CPP_MIN_LOG_LEVEL": "3", "MPLBACKEND": "module://no_such_backend", "MATPLOTLIBRC": os.path.abspath("matplotlibrc")}
-        outputs = [self.assert_well(self.run_one(number)) for number in range(4)]
+        self.environment = {"TF_CPP_MIN_LOG_LEVEL": "3", "MPLBACKEND": "module://no_such_backend",
+                            "MATPLOTLIBRC": os.path.abspath("matplotlibrc")}
+        outputs = {}
+        for pair in (0, 3), (1, 2):
+            for number, process in [(number, self.start(number)) for number in pair]:
+                outputs[number] = self.assert_well(helpers.finish(process))
         self.assertRegex(outputs[3], r"^train images shape =  \(36, 48, 48, 1\)\ntrain labels shape =  "
                          r"\(36, 7\)\ntest labels shape =  \(9, 48, 48, 1\)\nimage_0 shape =  "
                          r"\(48, 48, 1\)\nlabel set =  \[[01. ]{20}\]\n$")
@@ -54,7 +64,6 @@ class ScriptsTest(helpers.TestCase):
             self.assertGreaterEqual(min(helpers.picture_size(name)), 300)
         with Image.open("first.png") as picture:
             np.testing.assert_array_equal(plain, picture)
-        self.assertIn("--convert", self.assert_well(helpers.finish(helpers.start_script("EmotionDetectorUtils.py", "--help"))))
 
     @unittest.skipIf(os.name == "nt", "a shell's way to close it")
     def test_with_standard_error_closed(self):
@@ -267,26 +276,26 @@ class SignalTest(helpers.TestCase):
         self.assertEqual((-signal.SIGINT, "", ""), helpers.finish(process))
         self.assertEqual([], os.listdir("new"))
 
-    @helpers.parameterized.parameters((False, False), (True, True))
-    def test_a_reader_that_has_left_while_training(self, errors_too, ignored):
-        """As `| tee log` does at Ctrl-C, before its signal comes; the step is saved, also where SIGHUP is ignored."""
-        reader, pipe = os.pipe()
-        with open(pipe, "wb") as output:
-            process = helpers.start_script(
-                "EmotionDetector.py", "--data_dir=data", "--logs_dir=logs", "--max_iterations=100000", stdout=output,
-                command=["nohup", sys.executable] if ignored else [sys.executable], stdin=subprocess.DEVNULL,
-                **({"stderr": output} if errors_too else {}))
-        with open(reader) as lines:
-            for line in lines:
-                if "Validation Loss" in line:
-                    break
-        status, _, errors = helpers.finish(process)
-        self.assertEqual(-signal.SIGPIPE, status)
-        step = int(tf.train.latest_checkpoint("logs").rpartition("-")[2])
-        self.assertGreater(step, 0)
-        if not errors_too:
-            self.assertEqual(f"Step {step} is saved: the same command goes on from there.\n", errors)
-        self.assertEqual(step + 1, tf.train.load_variable(f"logs/model.ckpt-{step}", "Variable"))
+    def test_a_reader_that_has_left_while_training(self):
+        """As `| tee log` does at Ctrl-C, before its signal comes, and `2>&1 | tee log` under nohup: the step is saved."""
+        runs = []
+        for logs, command, both in (("one", [sys.executable], False), ("two", ["nohup", sys.executable], True)):
+            reader, pipe = os.pipe()
+            with open(pipe, "wb") as output:
+                process = helpers.start_script(
+                    "EmotionDetector.py", "--data_dir=data", f"--logs_dir={logs}", "--max_iterations=100000", stdout=output,
+                    command=command, stdin=subprocess.DEVNULL, stderr=output if both else subprocess.PIPE)
+            runs.append((logs, process, reader))
+        for _, _, reader in runs:
+            with open(reader) as lines:
+                next(line for line in lines if "Validation Loss" in line)
+        for logs, process, _ in runs:
+            status, _, errors = helpers.finish(process)
+            self.assertEqual(-signal.SIGPIPE, status)
+            step = int(tf.train.latest_checkpoint(logs).rpartition("-")[2])
+            self.assertGreater(step, 0)
+            self.assertIn(errors, (f"Step {step} is saved: the same command goes on from there.\n", None))
+            self.assertEqual(step + 1, tf.train.load_variable(f"{logs}/model.ckpt-{step}", "Variable"))
 
     @unittest.skipUnless(hasattr(os, "openpty"), "no such terminals here")
     def test_a_terminal_that_has_gone_while_training(self):
@@ -318,14 +327,6 @@ class SignalTest(helpers.TestCase):
                 self.skipTest("no such process may be made here")
             os.kill(int(child), signal.SIGINT)
             self.assertEqual((130, "", ""), helpers.finish(process))
-
-    def test_ignored_as_nohup_does_it(self):
-        process = helpers.start_script(
-            "EmotionDetector.py", "--data_dir=data", "--logs_dir=logs", "--max_iterations=11",
-            command=["nohup", sys.executable], stdin=subprocess.DEVNULL)
-        process.stdout.readline()
-        process.send_signal(signal.SIGHUP)
-        self.assert_well(helpers.finish(process))
 
     def test_kill_and_go_on(self):
         """Two kills at random moments; the last run's losses are those of an undisturbed one."""
