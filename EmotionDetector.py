@@ -227,7 +227,7 @@ tf.flags.DEFINE_integer("max_iterations", MAX_ITERATIONS,
 
 @contextlib.contextmanager
 def checkpoint_errors():
-    """Turn what TensorFlow raises for a bad checkpoint into a UserError; a lack of memory and the system's errors pass."""
+    """Turn what TensorFlow raises for a bad checkpoint into a UserError; OSErrors and lack of memory pass."""
     try:
         yield
     except (UserError, OSError, MemoryError, tf.errors.ResourceExhaustedError):
