@@ -1,14 +1,13 @@
 """Emotion recognition with CNNs: the chapter's program.
 
-Trains a network of two convolutional and two fully-connected layers to tell seven
-emotions from 48x48 grey faces:
+Trains a network of two convolutional and two fully-connected layers to tell seven emotions from 48x48 grey faces:
 
     python EmotionDetector.py --mode=train
 
-Without the book's data it practises on faces that it draws, and recognizes
-98.8 % of the validation faces after 1,001 iterations. Additions are marked "Not in the book".
+Without the book's data it practises on faces that it draws, and recognizes 98.8 % of the validation faces after
+1,001 iterations. Additions are marked "Not in the book".
 """
-import EmotionDetectorUtils  # Not in the book, like the next line: silence
+import EmotionDetectorUtils  # Not in the book: this line and the next hide TensorFlow's start messages
 if __name__ == "__main__": EmotionDetectorUtils.prepare_script()
 
 import tensorflow.compat.v1 as tf  # Book: import tensorflow as tf
@@ -71,9 +70,9 @@ def add_to_regularization_loss(W, b):
 def emotion_cnn(dataset, dropout_prob):  # Book: def emotion_cnn(dataset):
     """Build the network; the book's listings of `weights`, `biases` and `emotion_cnn`.
 
-    Takes images [n, 48, 48, 1] in 0..1, and the share of neurons that dropout keeps; returns
-    logits [n, 7]. This differs from the book in two ways: (1) the dictionaries stand in here, so
-    that an import builds no graph; (2) dropout is an argument: off where the network answers.
+    Takes images [n, 48, 48, 1] in 0..1, and the share of neurons that dropout keeps; returns logits [n, 7]. This
+    differs from the book in two ways: (1) the dictionaries stand in here, so that an import builds no graph;
+    (2) dropout is an argument, so that it is off where the network answers.
     """
     weights = {
         'wc1': weight_variable([5, 5, 1, 32], name="W_conv1"),
@@ -118,7 +117,7 @@ def emotion_cnn(dataset, dropout_prob):  # Book: def emotion_cnn(dataset):
         tf.summary.histogram("W_fc1", weights['wf1'])
         tf.summary.histogram("b_fc1", biases['bf1'])
         h_fc1 = tf.nn.relu(tf.matmul(h_flat, weights['wf1']) + biases['bf1'])
-        h_fc1_dropout = tf.nn.dropout(h_fc1, dropout_prob)  # Book: tf.nn.dropout(h_fc1, prob)
+        h_fc1_dropout = tf.nn.dropout(h_fc1, dropout_prob)  # Book: h_fc1_dropout = tf.nn.dropout(h_fc1, prob)
 
     # 256 -> one neuron for each of the 7 emotions
     with tf.name_scope("fc_2") as scope:
@@ -133,33 +132,35 @@ def main(argv=None):
     """Train, or with --mode=test judge what was trained; the book's `main`."""
     train_images, train_labels, valid_images, valid_labels, test_images = \
         EmotionDetectorUtils.read_data(FLAGS.data_dir)
-    print("Train size: %s" % train_images.shape[0])  # Book: print "Train size: %s" % train_images.shape[0]
-    print('Validation size: %s' % valid_images.shape[0])  # Book: print 'Validation size: %s' % valid_images.shape[0]
-    print("Test size: %s" % test_images.shape[0])  # Book: print "Test size: %s" % test_images.shape[0]
+    print("Train size: %s" % train_images.shape[0])
+    print('Validation size: %s' % valid_images.shape[0])
+    print("Test size: %s" % test_images.shape[0])
 
     input_dataset = tf.placeholder(tf.float32, [None, IMAGE_SIZE, IMAGE_SIZE, 1], name="input")
     input_labels = tf.placeholder(tf.float32, [None, NUM_LABELS])
     global_step = tf.Variable(0, trainable=False)
-    dropout_prob = tf.placeholder_with_default(1.0, [], name="dropout_prob")  # Book: tf.placeholder(tf.float32)
-    tf.constant(data_fingerprint(FLAGS.data_dir), name="training_data")  # Not in the book: names the data
+    # Book: dropout_prob = tf.placeholder(tf.float32)
+    dropout_prob = tf.placeholder_with_default(1.0, [], name="dropout_prob")
+    # Not in the book: the graph names the data that the model is trained on
+    training_data = data_fingerprint(FLAGS.data_dir, train_images, train_labels, valid_images, valid_labels)
+    tf.constant(training_data, name="training_data")
 
-    pred = emotion_cnn(input_dataset, dropout_prob)  # Book: emotion_cnn(input_dataset)
+    pred = emotion_cnn(input_dataset, dropout_prob)  # Book: pred = emotion_cnn(input_dataset)
     output_pred = tf.nn.softmax(pred, name="output")
     loss_val = loss(pred, input_labels)
     train_op = tf.train.AdamOptimizer(LEARNING_RATE).minimize(loss_val, global_step)
-    summary_op = tf.summary.merge_all()  # Book: tf.merge_all_summaries()
+    summary_op = tf.summary.merge_all()  # Book: summary_op = tf.merge_all_summaries()
 
     with tf.Session() as sess:
         sess.run(tf.global_variables_initializer())
-        # Book: summary_writer = tf.summary.FileWriter(FLAGS.logs_dir, sess.graph_def)
         saver = tf.train.Saver()
         with checkpoint_errors():  # Not in the book: a fault of the checkpoint becomes one sentence
             ckpt = tf.train.get_checkpoint_state(FLAGS.logs_dir)
-            ckpt = find_checkpoint(ckpt, needed=FLAGS.mode == "test")  # Not in the book: where it is now
-            check_training_data(ckpt)
+            ckpt = find_checkpoint(ckpt, needed=FLAGS.mode == "test")  # Not in the book: its path on this machine
+            check_training_data(ckpt, training_data)
             if ckpt and ckpt.model_checkpoint_path:
                 saver.restore(sess, ckpt.model_checkpoint_path)
-                print("Model Restored!")  # Book: print "Model Restored!"
+                print("Model Restored!")
 
         # Not in the book: --mode=test trains nothing, and a resumed run goes on from its step
         if FLAGS.mode == "test":
@@ -167,12 +168,13 @@ def main(argv=None):
             return
         start = sess.run(global_step)
         if start >= FLAGS.max_iterations:
-            print(f"The model is trained: {start} iterations are done. "
-                  f"--max_iterations={start + 100} would train it further.")
+            print(f"The model is trained: {start} iterations are done. --max_iterations={start + 100} goes on.")
             return
+        warn_of_unused(train_images.shape[0])
 
+        # Book: summary_writer = tf.summary.FileWriter(FLAGS.logs_dir, sess.graph_def)
         summary_writer = tf.summary.FileWriter(FLAGS.logs_dir, sess.graph)
-        with interruptible(summary_writer) as signals:  # Not in the book: Ctrl-C waits for the step
+        with summary_writer:  # Not in the book: whatever ends the training, the curves are closed
             for step in range(start, FLAGS.max_iterations):  # Book: for step in xrange(MAX_ITERATIONS):
                 batch_image, batch_label = get_next_batch(train_images, train_labels, step)
                 feed_dict = {input_dataset: batch_image, input_labels: batch_label}
@@ -181,24 +183,21 @@ def main(argv=None):
                 if step % 10 == 0:
                     train_loss, summary_str = sess.run([loss_val, summary_op], feed_dict=feed_dict)
                     summary_writer.add_summary(summary_str, global_step=step)
-                    print("Training Loss: %f" % train_loss)  # Book: print "Training Loss: %f" % train_loss
+                    print("Training Loss: %f" % train_loss)
 
-                last = bool(signals) or step == FLAGS.max_iterations - 1  # Not in the book: saved as well
-                if step % 100 == 0 or last:  # Book: if step % 100 == 0:
-                    # Book: valid_loss = sess.run(loss_val,
+                if step % 100 == 0 or step == FLAGS.max_iterations - 1:  # Book: if step % 100 == 0:
+                    # Book: valid_loss = sess.run(loss_val, feed_dict={input_dataset: valid_images,
+                    # Book:                                            input_labels: valid_labels})
                     valid_loss = run_in_batches(sess, loss_val, feed_dict={input_dataset: valid_images,
                                                                            input_labels: valid_labels})
-                    # Book: print "%s Validation Loss: %f" % (datetime.now(), valid_loss)
                     print("%s Validation Loss: %f" % (datetime.now(), valid_loss))
-                    before_saving(saver, summary_writer, valid_loss, step)  # Not in the book: the curve
+                    save_curve_and_graph(saver, summary_writer, valid_loss, step)  # Not in the book
                     # Book: saver.save(sess, FLAGS.logs_dir + 'model.ckpt', global_step=step)
                     saver.save(sess, os.path.join(FLAGS.logs_dir, 'model.ckpt'), global_step=step)
-                if last:
-                    break
 
-        answers = run_in_batches(sess, output_pred, {"input:0": valid_images})  # Not in the book: accuracy
+        answers = run_in_batches(sess, output_pred, {input_dataset: valid_images})  # Not in the book: accuracy
         print_accuracy(answers, valid_labels, train_labels)
-        draw_losses(*recorded_losses(), os.path.join(FLAGS.logs_dir, "loss.png"))
+        draw_losses()
 
 
 # The chapter uses these two and does not print them.
@@ -208,7 +207,7 @@ def max_pool_2x2(x):
 
 
 def get_next_batch(images, labels, step):
-    """Take the batch of a step, counted from 0: BATCH_SIZE rows, or all where there are no more."""
+    """Take the batch of a step, counted from 0: BATCH_SIZE rows, or all rows if there are fewer."""
     if images.shape[0] <= BATCH_SIZE:
         return images, labels
     offset = (step * BATCH_SIZE) % (images.shape[0] - BATCH_SIZE)
@@ -216,13 +215,12 @@ def get_next_batch(images, labels, step):
 
 
 # Not in the book, from here on: what else `main` calls, in its order, with its imports and flags.
-import contextlib, errno, glob, ntpath, re, signal, threading
-from EmotionDetectorUtils import (EMOTIONS, PRACTICE_FACES, UserError, data_fingerprint, first_cause,
-                                  load_library, load_pyplot, save_figure, warn)
+import contextlib, glob, math, ntpath, re
+from EmotionDetectorUtils import (EMOTIONS, PRACTICE_FACES, UserError, data_fingerprint, first_cause, read_test_set,
+                                  save_figure, warn)
 
 tf.flags.register_validator("mode", lambda mode: mode in ("train", "test"), "must be train or test")
-tf.flags.DEFINE_integer("max_iterations", MAX_ITERATIONS,
-                        "Training ends after this many iterations", lower_bound=1)
+tf.flags.DEFINE_integer("max_iterations", MAX_ITERATIONS, "Training ends after this many iterations", lower_bound=1)
 
 
 @contextlib.contextmanager
@@ -233,69 +231,58 @@ def checkpoint_errors():
     except (UserError, OSError, MemoryError, tf.errors.ResourceExhaustedError):
         raise
     except Exception as error:  # TensorFlow raises eight types
-        raise UserError(f"The model in {os.path.abspath(FLAGS.logs_dir)} cannot be restored "
-                        f"({first_cause(error)}): name another folder with --logs_dir, or bring it back "
-                        "from a copy.") from error
+        raise UserError(f"The model in {os.path.abspath(FLAGS.logs_dir)} cannot be restored ({first_cause(error)}): "
+                        "name another folder with --logs_dir, or bring it back from a copy.") from error
 
 
 def find_checkpoint(ckpt, needed=False):
     """Return the `CheckpointState` of the model in --logs_dir, with its path on this machine, or None.
 
-    The model is what `checkpoint` names, perhaps by its path on another machine, in this folder;
-    else the whole one with the highest number. Raises a UserError where a part of it is missing,
-    and where a model is needed and none is there.
+    The model is what `checkpoint` names, in this folder; without that file the last one. Raises a UserError where its
+    index is missing, or a model is needed and none is there.
     """
     folder = os.path.abspath(FLAGS.logs_dir)
     if set(FLAGS.logs_dir) & set("*?[\\") - {os.sep}:
         raise UserError(f"--logs_dir={FLAGS.logs_dir}: for TensorFlow *, ?, [ and \\ are a pattern: rename the folder.")
-    named_as_a_file = re.fullmatch(r"checkpoint|model\.ckpt(-\d+)?(\..+)?", os.path.basename(folder))
-    if os.path.isfile(folder) or (named_as_a_file and not os.path.isdir(folder)):
-        raise UserError(f"{folder} is not a folder: with --logs_dir, name the folder that holds the model, "
-                        f"such as {os.path.dirname(folder)}.")
+    names_a_model = re.fullmatch(r"checkpoint|model\.ckpt(-\d+)?(\..+)?", os.path.basename(folder))
+    if os.path.isfile(folder) or (names_a_model and not os.path.isdir(folder)):
+        raise UserError(f"{folder} is not a folder: with --logs_dir, name the one that holds the model.")
     names = os.listdir(folder) if os.path.isdir(folder) else []
-    # A .meta alone is what a kill at the first save leaves: for training it is nothing
-    part = r"(model\.ckpt(-\d+)?)(\.index|\.data-\d+-of-\d+%s)?" % (r"|\.meta" if needed else "")
-    parts = filter(None, (re.fullmatch(part, name) for name in names))
-    models = sorted({found[1] for found in parts}, key=lambda model: (len(model), model))
-    whole = [model for model in models if tf.train.checkpoint_exists(os.path.join(FLAGS.logs_dir, model))]
-    others = sorted(name for name in names if name.endswith(".index"))
-    if ckpt:
-        model = ntpath.basename(ckpt.model_checkpoint_path)
-    elif whole or models:
-        model = (whole or models)[-1]
-    elif others:
-        raise UserError(f"{folder} holds {others[0]}, and no file named checkpoint says that it is the model: "
-                        f'write one, with the line model_checkpoint_path: "{others[0][:-len(".index")]}"')
-    elif "checkpoint" in names:
-        model = "model.ckpt-N"
-    elif needed:
-        holds = "holds no model" if names else "is empty" if os.path.isdir(folder) else "does not exist"
-        raise UserError(f"{folder} {holds}: train one first, with python EmotionDetector.py --mode=train, or "
-                        "download one into it, or name another folder with --logs_dir.")
-    else:
-        os.makedirs(folder, exist_ok=True)
+    if "checkpoint" in names and not ckpt:
+        raise UserError(f"{os.path.join(folder, 'checkpoint')} cannot be read: expected the line "
+                        'model_checkpoint_path: "NAME", of the model that is meant.')
+    model = ntpath.basename(ckpt.model_checkpoint_path) if ckpt else last_model(names)
+    if not model and not needed:
         return None
-    path = os.path.join(FLAGS.logs_dir, model)
+    if not model:
+        raise UserError(f"{folder} holds no model: train one first, with python EmotionDetector.py --mode=train, "
+                        "download one into it, or name another folder with --logs_dir.")
+    path = os.path.join(folder, model)
     if not tf.train.checkpoint_exists(path):
-        raise UserError(f"{os.path.abspath(path)}.index is missing: bring it back, or name another --logs_dir.")
-    ckpt = ckpt or tf.train.generate_checkpoint_state_proto(folder, path)
-    ckpt.model_checkpoint_path = path
-    return ckpt
+        raise UserError(f"{path}.index is missing: bring it back, or name another --logs_dir.")
+    return tf.train.generate_checkpoint_state_proto(folder, path)
 
 
-def check_training_data(ckpt):
-    """Refuse to train a model on with other data than its own; where it is only tested on other data, warn.
+def last_model(names):
+    """Return the model with the highest number among a folder's files, a whole one if there is one; or None."""
+    old = {name for name in names if re.fullmatch(r".+\.ckpt(-\d+)?", name)}  # in the old format one file
+    index = {name[:-len(".index")] for name in names if name.endswith(".index")}
+    data = {re.sub(r"\.data-\d+-of-\d+$", "", name) for name in names} - set(names)
+    models = (index & data | old) or (index | data)
+    return max(models, key=lambda model: (int(re.search(r"\d*$", model)[0] or -1), model), default=None)
+
+
+def check_training_data(ckpt, training_data):
+    """Refuse to continue training on other data than a model's own; where it is only tested on other data, warn.
 
     A model that does not say what it was trained on, as the book's own, needs data that is named.
     """
-    if not ckpt:
-        return
-    path, data = os.path.abspath(ckpt.model_checkpoint_path), data_fingerprint(FLAGS.data_dir)
-    trained_on = read_fingerprint(path)
-    if trained_on is None and data.startswith(PRACTICE_FACES):
-        raise UserError(f"{path} does not say what it was trained on, and drawn faces are not taken for "
-                        "that: name its data with --data_dir.")
-    if trained_on in (None, data, data_fingerprint(FLAGS.data_dir, carriage_returns=True)):
+    path = ckpt and ckpt.model_checkpoint_path
+    trained_on = read_fingerprint(path) if ckpt else training_data
+    if trained_on is None and training_data.startswith(PRACTICE_FACES):
+        raise UserError(f"{path} does not say what it was trained on, and drawn faces are not its data: "
+                        "name it with --data_dir.")
+    if trained_on in (None, training_data):
         return
     if FLAGS.mode == "train":
         raise UserError(f"{path} was trained on other data: name another --logs_dir, or that data with --data_dir.")
@@ -316,19 +303,21 @@ def read_fingerprint(path):
 
 def evaluate(sess, loss_val, input_labels, train_labels, valid_images, valid_labels, test_images):
     """Judge a restored model for --mode=test: print loss, accuracies, tables; write predictions.csv."""
+    import pandas as pd
+
     valid_loss = run_in_batches(sess, loss_val, {"input:0": valid_images, input_labels: valid_labels})
     print(f"Validation Loss: {valid_loss:f}")
     valid_answers = run_in_batches(sess, "output:0", {"input:0": valid_images})
     print_accuracy(valid_answers, valid_labels, train_labels)
-    test_labels, _, ids = EmotionDetectorUtils.read_test_set(FLAGS.data_dir)
-    if len(test_images):
-        answers = run_in_batches(sess, "output:0", {"input:0": test_images})
-        EmotionDetectorUtils.write_answers(os.path.join(FLAGS.logs_dir, "predictions.csv"), {
-            "Id": ids, "Emotion": answers.argmax(axis=1)}, answers)
-    else:
-        warn("No test set: predictions.csv is not written.")
     picture = os.path.join(FLAGS.logs_dir, "confusion_matrix")
     report_confusion(valid_answers, valid_labels.argmax(axis=1), "validation faces", picture + ".png")
+    if not len(test_images):
+        warn("No test set: predictions.csv is not written.")
+        return
+    answers = run_in_batches(sess, "output:0", {"input:0": test_images})
+    test_labels, _, ids = read_test_set(FLAGS.data_dir)
+    table = pd.DataFrame({"Id": ids, "Emotion": answers.argmax(axis=1), **dict(zip(EMOTIONS, answers.T))})
+    table.to_csv(os.path.join(FLAGS.logs_dir, "predictions.csv"), index=False)
     if test_labels is not None:
         print(f"Test Accuracy: {np.mean(answers.argmax(axis=1) == test_labels):f}")
         report_confusion(answers, test_labels, "test faces", picture + "_test.png")
@@ -354,107 +343,76 @@ def print_accuracy(answers, labels, train_labels):
 
 def report_confusion(probabilities, labels, faces, path):
     """Print and draw the confusion matrix of probabilities [n, 7] and labels [n] in 0..6 of some faces."""
+    import pandas as pd
+    from matplotlib.figure import Figure
+
     counts, *_ = np.histogram2d(labels, probabilities.argmax(axis=1), range(NUM_LABELS + 1))
     counts = counts.astype(int)  # a row for the truth, a column for the answer
     table = {"faces": counts.sum(axis=1), "correct": counts.diagonal(), **dict(zip(EMOTIONS, counts.T))}
-    print("Faces of each emotion, how many were recognized, and what they were predicted as:")
-    print(load_library("pandas").DataFrame(table, EMOTIONS).to_string())
+    print(f"The {faces} of each emotion, how many were recognized, and what they were predicted as:")
+    print(pd.DataFrame(table, EMOTIONS).to_string())
 
-    figure = load_pyplot(show=False).Figure(figsize=(7, 6), layout="tight")
+    figure = Figure(figsize=(7, 6), layout="tight")
     axes = figure.subplots()
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))  # of each emotion's faces
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    colours = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, origin="upper")
+    figure.colorbar(colours, label="share of the emotion's faces")
     for row, column in np.argwhere(counts):
         axes.text(column, row, counts[row, column], ha="center", va="center",
                   color="white" if shares[row, column] > 0.5 else "black")
-    axes.set_xticks(range(NUM_LABELS), EMOTIONS)
-    axes.set_yticks(range(NUM_LABELS), EMOTIONS)
-    axes.set(xlabel="predicted", ylabel="emotion of the face",
+    axes.set(xticks=range(NUM_LABELS), xticklabels=EMOTIONS, xlabel="predicted",
+             yticks=range(NUM_LABELS), yticklabels=EMOTIONS, ylabel="emotion of the face",
              title=f"{counts.trace()} of {counts.sum()} {faces} are recognized")
     save_figure(figure, path)
 
 
-@contextlib.contextmanager
-def interruptible(summary_writer):
-    """Collect signals in a list, and pass them on when the block has ended.
-
-    A terminal or a pipe that is gone, which a print finds, counts as a signal. Closes the curves
-    whatever ends the block; raises a UserError for an error of TensorFlow.
-    """
-    signals, stdout = [], sys.stdout
-
-    class Output:
-        """Standard output, whose failing keeps no step from being saved."""
-
-        def __getattr__(self, name):
-            return getattr(stdout, name)
-
-        def write(self, text):
-            try:
-                return stdout.write(text)
-            except OSError as error:
-                if error.errno not in (errno.EPIPE, errno.EIO):
-                    raise
-                signals.append(error)
-
-    with contextlib.ExitStack() as stack:
-        if threading.current_thread() is threading.main_thread():  # no other can set handlers
-            for number in EmotionDetectorUtils.termination_signals():
-                handler = signal.signal(number, lambda number, _frame: signals.append(number))
-                stack.callback(signal.signal, number, handler)
-            stack.enter_context(contextlib.redirect_stdout(stdout and Output()))
-        try:
-            yield signals
-            if signals:
-                step = tf.train.latest_checkpoint(FLAGS.logs_dir).rpartition("-")[2]
-                warn(f"Step {step} is saved: the same command goes on from there.")
-        except (tf.errors.OpError, RuntimeError) as error:
-            raise UserError(f"Training has stopped: {first_cause(error)}. What was saved before stays in "
-                            f"{os.path.abspath(FLAGS.logs_dir)}.") from error
-        finally:
-            with contextlib.suppress(tf.errors.OpError):  # on a full disk
-                summary_writer.close()
-    for number in signals:  # but not where an error is to be told
-        if isinstance(number, OSError):
-            raise number
-        signal.raise_signal(number)
+def warn_of_unused(rows):
+    """Say how many faces to train on no batch of the book's holds, if it is more than one in a hundred."""
+    unused = math.gcd(BATCH_SIZE, rows - BATCH_SIZE) if rows > BATCH_SIZE else 0  # all offsets are its multiples
+    if unused > rows / 100:
+        warn(f"{unused} of the {rows} faces to train on are in no batch: the book's batches leave the last ones out. "
+             "One face more or less in train.csv changes that.")
 
 
-def before_saving(saver, summary_writer, valid_loss, step):
-    """Raise a RuntimeError if the validation loss is NaN or infinite; add it to the curves; export the graph.
+def save_curve_and_graph(saver, summary_writer, valid_loss, step):
+    """Add the validation loss to the curves, and export the graph; raise a UserError if the loss is not finite.
 
-    The graph goes first, since a kill could else leave weights without it.
+    The graph goes first, since a kill could otherwise leave weights without it.
     """
     if not np.isfinite(valid_loss):
-        raise RuntimeError(f"the loss is NaN or infinite after step {step}")
+        raise UserError(f"The loss is NaN or infinite after step {step}: make LEARNING_RATE smaller. What was saved "
+                        f"before stays in {os.path.abspath(FLAGS.logs_dir)}.")
     summary_writer.add_summary(tf.Summary(value=[tf.Summary.Value(
         tag="Validation_loss", simple_value=valid_loss)]), global_step=step)
+    summary_writer.flush()
     saver.export_meta_graph(os.path.join(FLAGS.logs_dir, f"model.ckpt-{step}.meta"))
 
 
-def recorded_losses():
-    """Read training and validation losses, {step: loss}, of all runs in --logs_dir."""
-    training, validation = {}, {}
-    for path in sorted(glob.glob(os.path.join(glob.escape(FLAGS.logs_dir), "events.out.tfevents.*"))):
-        with contextlib.suppress(tf.errors.OpError):  # a kill breaks a file off; it is read to there
-            for event in tf.train.summary_iterator(path):
-                values = {value.tag: value.simple_value for value in event.summary.value}
-                if {"Entropy", "Reg_loss"} <= values.keys():
-                    training[event.step] = values["Entropy"] + REGULARIZATION * values["Reg_loss"]
-                if "Validation_loss" in values:
-                    validation[event.step] = values["Validation_loss"]
-    return training, validation
+def draw_losses():
+    """Draw the two losses of the model in --logs_dir, of all its runs, into loss.png there."""
+    from matplotlib.figure import Figure
 
-
-def draw_losses(training, validation, path):
-    """Draw the two losses, each a dictionary {step: loss}, into a file."""
-    figure = load_pyplot(show=False).Figure(layout="tight")
+    figure = Figure(layout="tight")
     axes = figure.subplots()
-    axes.plot(training.keys(), training.values(), label="training, dropout on")
-    axes.plot(validation.keys(), validation.values(), "o-", label="validation, dropout off")
-    axes.set(xlabel="step", ylabel="loss", ylim=(0, None))
+    training, validation = recorded_losses()
+    axes.plot(*zip(*sorted(training.items())), label="training, dropout on")
+    axes.plot(*zip(*sorted(validation.items())), "o-", label="validation, dropout off")
+    axes.set(xlabel="step", ylabel="loss", ylim=(0, None), title=os.path.basename(os.path.abspath(FLAGS.logs_dir)))
     axes.legend()
-    save_figure(figure, path)
+    save_figure(figure, os.path.join(FLAGS.logs_dir, "loss.png"))
+
+
+def recorded_losses():
+    """Read training and validation losses, {step: loss}, of all runs in --logs_dir, up to this run's last step."""
+    losses = {"Entropy": {}, "Reg_loss": {}, "Validation_loss": {}}
+    for path in sorted(glob.glob(os.path.join(FLAGS.logs_dir, "events.out.tfevents.*"))):
+        with contextlib.suppress(tf.errors.DataLossError):  # a kill breaks a file off; it is read to there
+            for event in tf.train.summary_iterator(path):
+                for value in event.summary.value:
+                    if value.tag in losses and event.step < FLAGS.max_iterations:  # beyond is another model's
+                        losses[value.tag][event.step] = value.simple_value
+    entropy, reg_loss, validation = losses.values()
+    return {step: entropy[step] + REGULARIZATION * reg_loss[step] for step in entropy.keys() & reg_loss}, validation
 
 
 if __name__ == "__main__":

@@ -2,122 +2,115 @@
 
     python EmotionDetectorUtils.py [--data_dir=EmotionDetector/]
 
-The chapter uses this module, and prints that listing only. The parts: the data files; faces
-to practise on; one photograph, as the network sees it; --convert; files and drawings; why
-something failed; how a script is run; the first listing, `main`.
+Of this module the chapter prints that listing only, which is `main` here.
 """
+import os
 import sys
 
 if sys.version_info < (3, 10):
     sys.exit(f"Error: Python 3.10 or newer is needed, and this is {sys.version.split()[0]}.")
 
-import collections
 import contextlib
-import csv
 import faulthandler
 import gc
 import hashlib
 import importlib
-import io
 import logging
-import os
 import re
 import signal
-import threading
 import warnings
 
 try:
     import numpy as np
     from absl import app, flags
-    from PIL import Image, ImageOps, UnidentifiedImageError
-except ImportError as error:  # another Python than the one that everything was installed for
-    sys.exit(f"Error: {error} for {sys.executable}: pip install -r requirements.txt.")
-if not hasattr(Image.Image, "has_transparency_data"):  # matplotlib is content with an older one
-    sys.exit(f"Error: Pillow 10.1 or newer is needed, and this is {Image.__version__}: pip install -U Pillow.")
+    from PIL import Image, ImageOps
+except ImportError as error:
+    python = os.path.join(os.path.dirname(os.path.abspath(__file__)), ".venv", "bin", "python")
+    inactive = os.path.exists(python) and sys.prefix == sys.base_prefix
+    sys.exit(f"Error: {error} in {sys.executable}: "
+             + (f"start the program with {python}." if inactive else "pip install -r requirements.txt."))
 
-FLAGS = flags.FLAGS
+FLAGS = flags.FLAGS  # Book: FLAGS = tf.flags.FLAGS
 EMOTIONS = ("anger", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 # The data is cut by these; EmotionDetector.py has the same three, where the book has them
 IMAGE_SIZE = 48  # pixels, both ways
 NUM_LABELS = len(EMOTIONS)
 VALIDATION_PERCENT = 0.1  # the share of train.csv that is kept for validation
+CELLS = {  # how many numbers a cell has, the highest of them, and what is expected in words
+    "emotion": (1, NUM_LABELS - 1, "a label from 0 (anger) to 6 (neutral)"),
+    "pixels": (IMAGE_SIZE * IMAGE_SIZE, 255, "48x48 = 2304 whole numbers from 0 to 255")}
 
 DATA_DIR = "EmotionDetector/"
 PRACTICE_FACES = "practice faces"
-GET_DATA = ("Get train.csv and test.csv from https://github.com/PacktPublishing/Deep-Learning-with-"
-            "TensorFlow-Second-Edition (Chapter04/Emotions/EmotionDetector), the book's repository, "
-            "or from https://inclass.kaggle.com/c/facial-keypoints-detector/data.")
-MAX_PIXELS = 250_000_000  # of a photograph
-FILE_BACKENDS = ("agg", "cairo", "pdf", "pgf", "ps", "svg", "template")  # matplotlib's without a window
-GPU_DEVICES = ("/dev/nvidiactl", "/dev/dxg")  # NVIDIA's driver on Linux, and in Windows' WSL2
+GET_DATA = ("Get train.csv and test.csv from https://github.com/PacktPublishing/Deep-Learning-with-TensorFlow-Second-"
+            "Edition (Chapter04/Emotions/EmotionDetector) or https://inclass.kaggle.com/c/facial-keypoints-detector.")
 INTERACTIVE = hasattr(sys, "ps1") or sys.flags.interactive  # a notebook, IPython, python -i
-OWNS_PROCESS = False  # whether a script of ours was started; `prepare_script` says so
 
 
 class UserError(Exception):
-    """A fault that the user can mend; its text is the one sentence that they see."""
+    """A fault that the user can mend; its text is the one sentence that is printed."""
 
 
 def warn(sentence):
-    """Print a sentence on standard error; the program goes on, also where nobody hears it."""
-    with contextlib.suppress(OSError):
-        print(sentence, file=sys.stderr)
+    """Print a sentence on standard error; the program goes on."""
+    print(sentence, file=sys.stderr)
 
 
 # The data files. The chapter calls read_data and does not print it.
 def read_data(data_dir):
     """Read the faces of a folder and split off the validation set, as the chapter calls it.
 
-    The folder holds `train.csv` (columns Emotion and Pixels) and perhaps `test.csv` (Pixels);
-    for `DATA_DIR` with nothing in it the practice faces are drawn. Returns train_images,
-    train_labels, valid_images, valid_labels, test_images: images float32 [n, 48, 48, 1] in
-    0..1, labels float32 one-hot [n, 7]. Raises a UserError for a missing or damaged file.
+    The folder holds `train.csv` (columns Emotion and Pixels) and perhaps `test.csv` (Pixels); for `DATA_DIR` with
+    nothing in it the practice faces are drawn. Returns train_images, train_labels, valid_images, valid_labels and
+    test_images: images float32 [n, 48, 48, 1] in 0..1, labels float32 one-hot [n, 7]. Raises a UserError.
     """
     path = find_data(data_dir)
     if path:
-        labels, pixels, training = read_training_set(path)
+        labels, pixels, training = read_faces(path)
         if not all(training):  # fer2013.csv holds its test set, too
             warn(f"{path}: rows left out because their Usage is not Training: {sum(~training)}.")
         labels, pixels = labels[training], pixels[training]
     else:
-        warn(f"No train.csv in {os.path.abspath(data_dir)}: practising on drawn faces. A model "
-             f"trained on them knows nothing of photographs. {GET_DATA}")
+        warn(f"No train.csv in {os.path.abspath(data_dir)}: practising on drawn faces. A model trained on them knows "
+             f"nothing of photographs. {GET_DATA}")
         labels, pixels = draw_faces(4178, seed=0)
+    size = int(len(labels) * VALIDATION_PERCENT)
+    if not size:
+        raise UserError(f"{path} holds {len(labels)} faces to train on, expected at least 10: one in ten is kept for "
+                        "validation.")
+    _, test_pixels, _ = read_test_set(data_dir)
+    faces = [hash(face.tobytes()) for face in np.concatenate((pixels, test_pixels))]
+    if len(faces) > len(set(faces)):
+        warn(f"{os.path.abspath(data_dir)}: {len(faces) - len(set(faces))} duplicates. A face that is trained on and "
+             "judged as well makes the accuracy too high: remove it.")
     labels = np.eye(NUM_LABELS, dtype=np.float32)[labels]
     order = np.random.RandomState(0).permutation(len(labels))
-    size = int(len(labels) * VALIDATION_PERCENT)
     valid, train = order[:size], order[size:]
-    if not size:
-        raise UserError(f"{path} holds {len(labels)} faces to train on, expected at least 10, so "
-                        "that one in ten can be kept for validation.")
-    return (to_images(pixels[train]), labels[train], to_images(pixels[valid]), labels[valid],
-            to_images(read_test_set(data_dir)[1]))
+    return to_images(pixels[train]), labels[train], to_images(pixels[valid]), labels[valid], to_images(test_pixels)
 
 
-def read_training_set(path, *needed):
-    """Read faces to train on: labels uint8 [n], pixels uint8 [n, 2304], whether their Usage is "train...", bool [n].
+def read_faces(path, *needed):
+    """Read faces with labels: labels uint8 [n], pixels uint8 [n, 2304], whether for training, bool [n].
 
-    A row that lacks a value is left out, and counted on standard error.
+    For training are those whose Usage begins with "train", or all where there is no such column. A row that lacks a
+    value is left out, and counted on standard error. Raises a UserError.
     """
-    rows = read_csv(path, ("emotion", "pixels", *needed), ("usage",))
-    whole = rows.dropna()
-    if whole.empty:
-        raise UserError(f"{path}: none of its {len(rows)} rows has a value in each column, Emotion and Pixels.")
+    rows = read_csv(path, "emotion", "pixels", *needed)
+    whole = rows.dropna(subset=[name for name in ("emotion", "pixels", "usage") if name in rows])
     if len(whole) < len(rows):
         warn(f"{path}: rows left out because a value is missing: {len(rows) - len(whole)}.")
     usages = whole.get("usage", ["Training"] * len(whole))
-    training = np.array([usage.lower().startswith("train") for usage in usages])
+    training = np.array([usage.strip().lower().startswith("train") for usage in usages], bool)
     if not any(training):
-        raise UserError(f"{path} holds no face to train on: its column Usage holds "
-                        f"{', '.join(sorted(set(usages))[:5])}, expected Training in some rows.")
-    return to_numbers(whole["emotion"]), to_numbers(whole["pixels"], IMAGE_SIZE * IMAGE_SIZE), training
+        raise UserError(f"{path} holds no face to train on: expected rows with a value in each column, "
+                        "and Training in the column Usage where there is one.")
+    return to_numbers(path, whole["emotion"])[:, 0], to_numbers(path, whole["pixels"]), training
 
 
 def read_test_set(data_dir):
-    """Return the test set: its labels [n] if each face has one, or None; its pixels [n, 2304]; its Ids [n].
+    """Return the test set: labels [n], or None if a face has none; pixels [n, 2304]; Ids [n], or 1, 2, ...
 
-    The Ids are those of `test.csv`, or 1, 2, ... where it has none. No row is left out, since an
-    answer would then get the Id of another face: one without pixels or Id raises a UserError.
+    A row without a face raises a UserError: left out, it would give each answer after it the Id of another face.
     """
     path = find_data(data_dir)
     if not path:
@@ -126,30 +119,72 @@ def read_test_set(data_dir):
     path = os.path.join(os.path.dirname(path), "test.csv")
     if not os.path.lexists(path):
         return None, np.empty((0, IMAGE_SIZE * IMAGE_SIZE), np.uint8), ()
-    rows = read_csv(path, ("pixels",), ("emotion", "id"))
-    for name in rows.columns.drop("emotion", errors="ignore"):
-        if rows[name].hasnans:
-            number = rows.index[rows[name].isna()][0] + 1
-            raise UserError(f"{path}, face {number}: no {name.replace('id', 'Id')}. Each line after the first must "
-                            "hold a face, and none be blank: no answer may get the Id of another face.")
-    labelled = "emotion" in rows and not rows["emotion"].hasnans
-    return (to_numbers(rows["emotion"]) if labelled else None,
-            to_numbers(rows["pixels"], IMAGE_SIZE * IMAGE_SIZE), rows.get("id", range(1, len(rows) + 1)))
+    rows = read_csv(path, "pixels").fillna("")
+    labelled = "emotion" in rows and all(rows["emotion"])
+    labels = to_numbers(path, rows["emotion"])[:, 0] if labelled else None
+    return labels, to_numbers(path, rows["pixels"]), rows.get("id", range(1, len(rows) + 1))
 
 
-def data_fingerprint(data_dir, carriage_returns=False):
-    """Return what identifies the faces of `read_data` and their split: a digest of train.csv, or `PRACTICE_FACES`.
+def find_data(data_dir):
+    """Return the path of train.csv; None where the default folder is absent or empty: for the practice faces."""
+    path = os.path.abspath(os.path.join(data_dir, "train.csv"))
+    if os.path.lexists(path):
+        return path
+    folder = os.path.dirname(path)
+    holds = list_folder(folder) if os.path.isdir(folder) else []
+    default = data_dir == DATA_DIR and ("data_dir" not in FLAGS or FLAGS["data_dir"].using_default_value)
+    if default and not holds:
+        return None
+    holds = ", ".join(map(os.path.basename, holds[:5])) or "nothing"
+    raise UserError(f"{path} is missing: its folder holds {holds}. Name the right one with --data_dir; unpack what is "
+                    "zipped; make the file from fer2013.csv, or from folders of pictures, with EmotionDetectorUtils.py "
+                    f"--convert. {GET_DATA}")
 
-    Git on Windows adds carriage returns, so they do not count; in older models they do.
+
+def read_csv(path, *needed):
+    """Read a table of faces as Kaggle writes it: a pandas DataFrame of text, NaN where a cell is empty.
+
+    The names of columns are in lower case. Blank lines are rows, but not those at the end. Raises a UserError.
     """
-    path, name = find_data(data_dir), PRACTICE_FACES
-    if path:
-        digest = hashlib.sha256()
-        with open(path, "rb") as file:
-            for block in iter(lambda: file.read(1 << 20), b""):
-                digest.update(block if carriage_returns else block.replace(b"\r", b""))
-        name = f"sha256:{digest.hexdigest()}"
-    return name if VALIDATION_PERCENT == 0.1 else f"{name}, of which {VALIDATION_PERCENT} for validation"
+    import pandas as pd
+
+    try:
+        rows = pd.read_csv(path, dtype=str, skipinitialspace=True, index_col=False, skip_blank_lines=False,
+                           encoding_errors="replace")
+        first = ",".join(rows.columns)
+        rows.columns = [name.strip().lower() for name in rows.columns]
+        if not set(needed) <= set(rows.columns):
+            raise ValueError(f"its first line is {first[:60]!r}")
+    except ValueError as fault:  # pandas', too
+        names = " and ".join(name.title() for name in needed)
+        raise UserError(f"{path}: {first_cause(fault)}. Expected a CSV file with {names} in its first line: unpack it, "
+                        "if it is incomplete or a web page download it again, or rename its columns.") from fault
+    return rows.loc[:rows.last_valid_index()]
+
+
+def to_numbers(path, cells):
+    """Turn n cells of a column into numbers, uint8 [n, size]; a UserError names the face that is at fault."""
+    size, highest, expected = CELLS[cells.name]
+    numbers = np.empty((len(cells), size), np.uint8)
+    for row, (index, cell) in enumerate(cells.items()):
+        cell = cell.removesuffix(".0")  # as pandas writes 3 where a value is missing
+        digits = re.fullmatch(r"[0-9\s]*[0-9]\s*", cell, re.ASCII)
+        values = np.fromstring(cell, np.int64, sep=" ") if digits else ()
+        if len(values) != size or np.max(values) > highest:
+            words = cell.split()
+            odd = [word for word in words if not re.fullmatch("[0-9]{1,3}", word) or int(word) > highest]
+            fault = repr(odd[0][:20]) if odd else f"{len(words)} values"
+            raise UserError(f"{path}, face {index + 1}: {cells.name.title()} holds {fault}, expected {expected}.")
+        numbers[row] = values
+    return numbers
+
+
+def data_fingerprint(data_dir, *arrays):
+    """Return what identifies a model's data: a digest of arrays of `read_data`, after `PRACTICE_FACES` for those."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(array)
+    return f"{'sha256' if find_data(data_dir) else PRACTICE_FACES}:{digest.hexdigest()}"
 
 
 def to_images(pixels):
@@ -157,103 +192,7 @@ def to_images(pixels):
     return np.divide(pixels, 255, dtype=np.float32).reshape(-1, IMAGE_SIZE, IMAGE_SIZE, 1)
 
 
-def find_data(data_dir):
-    """Return the path of train.csv; None where the default folder, here and beside the scripts, holds nothing."""
-    scripts = os.path.dirname(os.path.abspath(__file__))
-    folders = [os.path.abspath(data_dir)]
-    default = data_dir == DATA_DIR and ("data_dir" not in FLAGS or FLAGS["data_dir"].using_default_value)
-    if default:
-        folders.append(os.path.join(scripts, os.path.dirname(DATA_DIR)))  # started from another folder
-    for folder in folders:
-        path = os.path.join(folder, "train.csv")
-        if os.path.lexists(path):
-            return path
-        if os.path.isfile(folder):
-            raise UserError(f"{folder} is a file: name the folder that holds train.csv, with --data_dir.")
-        holds = list_folder(folder) if os.path.isdir(folder) else []
-        if default and (not holds or os.path.samefile(folder, scripts)):  # which holds the program itself
-            continue
-        holds = ", ".join(map(os.path.basename, holds[:5])) or "nothing"
-        raise UserError(f"{path} is missing: its folder holds {holds}. Name the right one with --data_dir; unpack what "
-                        "is zipped; make it of fer2013.csv, or of folders of pictures, with EmotionDetectorUtils.py "
-                        f"--convert. {GET_DATA}")
-    return None
-
-
-def read_csv(path, needed, others):
-    """Read a table of faces as Kaggle writes it; the one place where its cells are checked.
-
-    The columns `needed` must be there, `others` may, of emotion, pixels, usage and id. Returns a pandas
-    DataFrame: emotion and pixels as bytes, one a number, usage and id as text, NaN where a cell is empty.
-    Blank lines are rows, but not those above the first line and below the last. Raises a UserError.
-    """
-    pd = load_library("pandas")
-    start, chunks = 0, []
-    try:
-        with open(path, encoding="utf-8-sig", errors="replace") as file:
-            while (header := file.readline()) and not header.strip():
-                start = file.tell()
-            file.seek(start)
-            names = [name.strip() for name in next(csv.reader([header], skipinitialspace=True), [])]
-            places = [place for place, name in enumerate(names) if name.lower() in (*needed, *others)]
-            columns = [names[place].lower() for place in places]
-            check_columns(path, columns, needed, ", ".join(names))
-            for chunk in pd.read_csv(
-                    file.buffer, chunksize=1000, dtype=str, skipinitialspace=True, index_col=False,
-                    skip_blank_lines=False, encoding_errors="replace", usecols=places):
-                chunk.columns = columns
-                chunks.append(pd.DataFrame({name: pd.Series(
-                    {row: parse_cell(f"{path}, face {row + 1}", name, cell) for row, cell in cells.dropna().items()},
-                    chunk.index, object) for name, cells in chunk.items()}))
-        rows = pd.concat(chunks)
-        if rows.last_valid_index() is None:
-            raise ValueError("no row follows the first line")
-    except (ValueError, csv.Error) as fault:  # pandas', ours, or a first line that is none
-        raise UserError(f"{path}: {reason(fault)}. Expected a CSV file in UTF-8 like Kaggle's: unpack it "
-                        "if it is zipped, download it again if it is cut off or a web page.") from fault
-    return rows.loc[:rows.last_valid_index()]
-
-
-def check_columns(path, columns, needed, header):
-    """Raise a UserError where a column is not there, or twice; a ValueError where there is no table."""
-    for name in map(str.title, sorted(set(needed) - set(columns))):
-        if not header.isprintable() or "\ufffd" in header or header[:1] in ("", "<"):  # zipped, or a web page
-            raise ValueError(f"it has no column {name}")
-        raise UserError(f"{path}: it has no column {name}, but {header[:60]!r}: rename the right one.")
-    if len(set(columns)) < len(columns):
-        name = max(columns, key=columns.count).title()
-        raise UserError(f"{path} has more than one column {name}: remove the wrong one.")
-
-
-def parse_cell(place, name, cell):
-    """Return a cell of Emotion or Pixels as bytes, one a number, and one of Usage or Id without blanks around.
-
-    Raises a UserError, which begins with the place, where the numbers are not those of a face.
-    """
-    if name in ("usage", "id"):
-        return cell.strip() or None
-    size, highest, expected = {
-        "emotion": (1, NUM_LABELS - 1, "a label from 0 (anger) to 6 (neutral)"),
-        "pixels": (IMAGE_SIZE * IMAGE_SIZE, 255, "48x48 = 2304 whole numbers from 0 to 255")}[name]
-    cell = cell.removesuffix(".0")  # as pandas writes 3 where a value is missing
-    if re.fullmatch(r"[0-9\s]*[0-9]\s*", cell, re.ASCII):
-        values = np.fromstring(cell, np.int64, sep=" ")
-        if len(values) == size and values.max() <= highest:
-            return values.astype(np.uint8).tobytes()
-    words = cell.split()
-    odd = [word for word in words if not re.fullmatch("[0-9]+", word) or float(word) > highest]
-    fault = repr(odd[0][:20]) if odd else f"{len(words)} values"
-    raise UserError(f"{place}: {name.title()} holds {fault}, expected {expected}.")
-
-
-def to_numbers(cells, *shape):
-    """Turn n cells of bytes into an array uint8 [n, *shape]."""
-    return np.frombuffer(b"".join(cells), np.uint8).reshape(-1, *shape)
-
-
-# Faces to practise on where there is no data.
-
-# How each emotion moves a neutral face, in units of the face's half height.
+# Faces to practise on where there is no data. How each emotion moves a neutral face, in units of its half height:
 EXPRESSIONS = np.array((
     # brow lower, its slope, arch; eyes open; mouth down, open, wide; sneer
     (0.07, 0.50, 0.3, 0.75, 0.10, 0.02, 0.22, 0.00),  # anger
@@ -288,8 +227,7 @@ def draw_batch(rng, labels):
     def paint(shade, inside):
         np.add(image, (shade - image) * inside, out=image)
 
-    brow, slope, arch, eyes, mouth, opening, width, sneer = (
-        EXPRESSIONS[labels].T[:, :, None, None] * uniform(0.7, 1.15))
+    brow, slope, arch, eyes, mouth, opening, width, sneer = EXPRESSIONS[labels].T[:, :, None, None] * uniform(0.7, 1.15)
     sneer = sneer * np.sign(uniform(-1, 1))
 
     # Pose: x and y run from -1 to 1 over the face, whose eyes and brows mirror each other.
@@ -361,16 +299,11 @@ def soft_mask(distance):
 def read_image(path, box=None):
     """Read one photograph as training reads its faces: float32 [48, 48, 1] in 0..1.
 
-    The box is LEFT, TOP, WIDTH, HEIGHT of the face in pixels of the upright photograph;
-    None is the largest square in the middle. Raises a UserError where it does not fit.
+    The box is LEFT, TOP, WIDTH, HEIGHT of the face in pixels of the upright photograph; None is the largest square in
+    the middle. Raises a UserError for a damaged picture or a box that does not fit, an OSError for a missing file.
     """
     picture = open_picture(path)
-    return network_image(picture, crop_box(path, picture.size, box))
-
-
-def network_image(picture, box):
-    """Return what is in a box of an opened picture as the network's image float32 [48, 48, 1] in 0..1."""
-    left, top, width, height = box
+    left, top, width, height = crop_box(path, picture.size, box)
     small = picture.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.HAMMING,
                            box=(left, top, left + width, top + height))
     if small.mode == "RGBA":  # what is transparent lies over white
@@ -382,28 +315,23 @@ def network_image(picture, box):
 def open_picture(path, mode="L"):
     """Open a picture, upright, with eight bits a channel; the one place where image files are checked.
 
-    Returns a Pillow image of mode L, RGB or RGBA. Mode "L" takes half the time to read a JPEG file
-    that "RGB" takes, and loses its colours. Raises a UserError.
+    Returns a Pillow image of mode L, RGB or RGBA. With mode "L" a JPEG file is read in half the time, without colours.
     """
-    try:
-        # By its name, Pillow 13.0 maps a TIFF file that lies on its side into memory, and mixes up its rows
-        with open(path, "rb") as file, Image.open(file) as picture:
-            picture.draft(mode, None)
-            picture.load()
-            with contextlib.suppress(Exception):  # damaged EXIF counts as none, as in every viewer
-                ImageOps.exif_transpose(picture, in_place=True)
-        if picture.mode[0] in "IF":  # grey of 16 or 32 bits, or floats: which value is white is not known
-            raise ValueError("it has more than 8 bits a channel: save it with 8 bits")
-        mode = "RGBA" if picture.has_transparency_data else "L" if picture.mode in ("1", "L") else "RGB"
-        return picture if picture.mode == mode else picture.convert(mode)
-    except Exception as error:  # Pillow raises a dozen types
-        fault = reason(error)
-        if isinstance(error, Image.DecompressionBombError):
-            millions = 2 * Image.MAX_IMAGE_PIXELS // 1_000_000  # it refuses twice its limit
-            fault = f"it is too large, expected at most {millions} million pixels: shrink it"
-        elif isinstance(error, UnidentifiedImageError):
-            fault = "it is damaged, or of another kind: save it as JPEG or PNG"
-        raise UserError(f"{os.path.abspath(path)} cannot be read as a picture ({fault}).") from error
+    # By its name, Pillow 13.0 maps a TIFF file that lies on its side into memory, and mixes up its rows
+    with open(path, "rb") as file:
+        try:
+            with Image.open(file) as picture:
+                picture.draft(mode, None)
+                picture.load()
+                with contextlib.suppress(Exception):  # damaged EXIF counts as none, as in every viewer
+                    ImageOps.exif_transpose(picture, in_place=True)
+            if picture.mode[0] in "IF":  # grey of 16 or 32 bits, or floats: which value is white is not known
+                raise ValueError("it has more than 8 bits a channel")
+            transparent = picture.mode.endswith("A") or "transparency" in picture.info
+            return picture.convert("RGBA" if transparent else "L" if picture.mode in ("1", "L") else "RGB")
+        except Exception as error:  # Pillow raises a dozen types
+            raise UserError(f"{os.path.abspath(path)} cannot be read as a picture ({first_cause(error)}): "
+                            "save it as JPEG or PNG, with 8 bits a channel.") from error
 
 
 def crop_box(path, size, box=None):
@@ -411,13 +339,12 @@ def crop_box(path, size, box=None):
     if box is None:
         side = min(size)
         return (size[0] - side) // 2, (size[1] - side) // 2, side, side
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError):  # not four numbers: the error below
         left, top, width, height = map(float, box)
         if 0 <= left <= size[0] - width and 0 <= top <= size[1] - height and min(width, height) >= 8:
             return left, top, width, height
     raise UserError(f"--box={','.join(map(str, box))} does not lie in {os.path.abspath(path)}, which is {size[0]} "
-                    f"pixels wide and {size[1]} high: expected LEFT,TOP,WIDTH,HEIGHT in pixels, at least 8 wide "
-                    "and high.")
+                    f"pixels wide and {size[1]} high: expected LEFT,TOP,WIDTH,HEIGHT in pixels, at least 8 by 8.")
 
 
 def list_folder(folder):
@@ -426,107 +353,81 @@ def list_folder(folder):
 
 
 def pick_pictures(paths):
-    """Return the pictures among paths, by their endings, and a count of the rest: "2 .heic, 1 folder"."""
-    endings = Image.registered_extensions()
-    pictures, others = [], collections.Counter()
-    for path in paths:
-        ending = os.path.splitext(path)[1].lower()
-        if os.path.isfile(path) and endings.get(ending) in Image.OPEN:
-            pictures.append(path)
-        elif not os.path.exists(path):
-            others["link to nothing"] += 1
+    """Return those paths that end as a picture does which Pillow can read, and the number of other files."""
+    files = [path for path in paths if not os.path.isdir(path)]
+    formats = Image.registered_extensions()
+    pictures = [path for path in files if formats.get(os.path.splitext(path)[1].lower()) in Image.OPEN]
+    return pictures, len(files) - len(pictures)
+
+
+def each_readable(read, values, words="Error"):
+    """Yield each value, and what a function reads for it; where it fails, that is told, after some words."""
+    for value in values:
+        try:
+            result = read(value)
+        except (UserError, OSError) as error:
+            warn(f"{words}: {first_cause(error)}")
         else:
-            others["folder" if os.path.isdir(path) else ending or "without an ending"] += 1
-    return pictures, ", ".join(f"{count} {kind}" for kind, count in sorted(others.items()))
+            yield value, result
 
 
 # --convert: the data files, made of the forms in which people have faces.
 LABEL_OF_WORD = {word: label for label, words in enumerate((
-    "anger angry", "disgust disgusted", "fear fearful afraid scared", "happy happiness joy",
-    "sad sadness", "surprise surprised", "neutral")) for word in words.split()}
+    "anger angry", "disgust disgusted", "fear fearful afraid scared", "happy happiness joy", "sad sadness",
+    "surprise surprised", "neutral")) for word in words.split()}
 TRAIN_WORDS = {"train", "training"}
-TEST_WORDS = {"test", "tests", "testing", "testset", "val", "valid", "validate", "validation", "eval",
-              "evaluation", "dev", "holdout", "publictest", "privatetest"}
+TEST_WORDS = {"test", "tests", "testing", "testset", "val", "valid", "validate", "validation", "eval", "evaluation",
+              "dev", "holdout", "publictest", "privatetest"}
 
 
 def convert(source, data_dir):
     """Write `train.csv`, and where there are faces for it `test.csv`, both with labels.
 
-    The source is a CSV file with a column Usage, or a folder that holds folders of pictures
-    named by emotion. Raises a UserError where a label would be a guess, and for a file that is
-    there already.
+    The source is a CSV file with a column Usage, or a folder that holds folders of pictures named by emotion. Raises a
+    UserError where a label would be a guess, and for a file that is there already.
     """
     source, data_dir = os.path.abspath(source), os.path.abspath(data_dir)
-    for path in (os.path.join(data_dir, name) for name in ("train.csv", "test.csv")):
-        if os.path.lexists(path):
-            raise UserError(f"{path} is there already, and is not overwritten: name another --data_dir.")
-    if os.path.isdir(source):
-        faces = read_folders(find_folders(source))
-    else:
-        columns = read_training_set(source, "usage")
-        order = np.argsort(~columns[-1], kind="stable")
-        faces = zip(*(column[order] for column in columns))
-    files, counts, digests = {}, collections.Counter(), set()
-    with contextlib.ExitStack() as both:
-        for label, pixels, training in faces:  # first those to train on
-            name = "train.csv" if training else "test.csv"
-            if not files and not training:
-                break
-            if name not in files:
-                os.makedirs(data_dir, exist_ok=True)
-                files[name] = both.enter_context(atomic_write(os.path.join(data_dir, name)))
-                files[name].write(b"Emotion,Pixels\n")
-            files[name].write(f"{label},{' '.join(map(str, pixels.tolist()))}\n".encode())
-            counts[name] += 1
-            digests.add(hashlib.sha256(pixels).digest())
-    if not counts:
-        raise UserError(f"{source}: none of its pictures to train on can be read.")
-    for name, count in counts.items():
-        print(f"{os.path.join(data_dir, name)}: {count} faces")
-    if counts.total() > len(digests):
-        warn(f"{source}: faces that are there more than once, pixel for pixel: {counts.total() - len(digests)} too "
-             "many. A face that is trained on, and judged as well, makes an accuracy too high: leave one of them out.")
+    paths = os.path.join(data_dir, "test.csv"), os.path.join(data_dir, "train.csv")
+    for path in filter(os.path.lexists, paths):
+        raise UserError(f"{path} is there already, and is not overwritten: name another --data_dir.")
+    labels, pixels, training = read_folders(source) if os.path.isdir(source) else read_faces(source, "usage")
+    os.makedirs(data_dir, exist_ok=True)
+    for path, chosen in zip(paths, (~training, training)):
+        if any(chosen):
+            with open(path + ".part", "w") as file:  # half a data set must not be trained on
+                print("Emotion,Pixels", file=file)
+                for label, face in zip(labels[chosen], pixels[chosen]):
+                    print(label, " ".join(map(str, face.tolist())), sep=",", file=file)
+            os.replace(path + ".part", path)
+            print(f"{path}: {sum(chosen)} faces")
 
 
-def find_folders(source):
-    """Find the folders of pictures below a folder that is to be converted, and their labels; read none.
+def read_folders(source):
+    """Read the pictures in folders that are named by emotion, at any depth; print how many of each go where.
 
-    Returns a list of folder, label 0..6, whether it is for training, and its pictures; first those
-    for training. Raises a UserError where no folder with pictures is named by an emotion.
+    Returns labels [n], pixels uint8 [n, 2304], whether for training, bool [n]. Raises a UserError.
     """
-    folders, left_out, numbers = [], [], set()
+    faces, left_out, others = [], [], 0
     for folder in folders_below(source):
-        pictures, others = pick_pictures(path for path in list_folder(folder) if not os.path.isdir(path))
-        if others:
-            left_out.append(f"{folder}: left out: {others}.")
-        names, label, training = os.path.relpath(folder, source).split(os.sep), None, True
-        for said_label, said_training in map(read_name, names):  # the innermost name decides
-            label = label if said_label is None else said_label
-            training = training if said_training is None else said_training
+        pictures, count = pick_pictures(list_folder(folder))
+        others += count
+        label, training = read_names(os.path.relpath(folder, source).split(os.sep))
         if pictures and label is None:
-            numbers.update(name for name in names if name.isdecimal())
-            left_out.append(f"{folder}: left out: {len(pictures)} pictures, since neither it nor a folder above it is "
-                            f"named {', '.join(EMOTIONS[:-1])} or {EMOTIONS[-1]}.")
+            left_out.append(f"{folder}: left out: {len(pictures)} pictures, since no folder names their emotion.")
         elif pictures:
-            folders.append((folder, label, training, pictures))
-    if numbers and not folders:
+            images = [image for _, image in each_readable(read_image, pictures, "Left out")]
+            faces += [(label, np.rint(image * 255).astype(np.uint8).ravel(), training) for image in images]
+            print(f"{folder}: {len(images)} faces, {EMOTIONS[label]} -> {'train.csv' if training else 'test.csv'}")
+    if not any(training for _, _, training in faces):
         order = ", ".join(f"{label} {emotion}" for label, emotion in enumerate(EMOTIONS))
-        raise UserError(f"{source} has folders named {', '.join(sorted(numbers)[:10])}, and each data set numbers "
-                        f"emotions in its own way (FER2013: {order}). Rename each to its emotion in words.")
+        raise UserError(f"{source} holds no face to train on: expected pictures in folders named by emotion, in words, "
+                        "and not all of them in a folder named test. Numbers are no names, since data sets number the "
+                        f"emotions differently (FER2013: {order}): rename each to its emotion.")
+    if others:
+        left_out.append(f"{source}: left out: {others} files that do not end as a picture does.")
     for sentence in left_out:
         warn(sentence)
-    if not any(training for _, _, training, _ in folders):
-        raise UserError(f"{source} holds no face to train on: expected folders of pictures named "
-                        f"{', '.join(EMOTIONS)}, and not all of them in a folder named test.")
-    return sorted(folders, key=lambda found: not found[2])
-
-
-def read_name(name):
-    """Return what a folder's name says: a label 0..6, and whether it is for training; None for what it does not."""
-    words = set(re.findall(r"[^\W\d_]+", name.lower()))  # {"happy", "test"} of "3_Happy (test)"
-    training = False if words & TEST_WORDS else True if words & TRAIN_WORDS else None
-    words -= TRAIN_WORDS | TEST_WORDS
-    return LABEL_OF_WORD.get(words.pop()) if len(words) == 1 else None, training
+    return map(np.array, zip(*faces))
 
 
 def folders_below(folder, above=()):
@@ -538,191 +439,95 @@ def folders_below(folder, above=()):
             yield from folders_below(path, (*above, real))
 
 
-def read_folders(folders):
-    """Read what `find_folders` found: yield label, pixels uint8 [2304], whether for training."""
-    for folder, label, training, pictures in folders:
-        count = 0
-        for path in pictures:
-            try:
-                pixels = np.rint(read_image(path) * 255).astype(np.uint8).ravel()
-            except UserError as error:
-                warn(f"Left out: {error}")
-                continue
-            count += 1
-            yield label, pixels, training
-        print(f"{folder}: {count} faces, {EMOTIONS[label]} -> {'train.csv' if training else 'test.csv'}")
+def read_names(names):
+    """Return what folders' names say, from the outermost to the innermost: a label 0..6 or None, whether for training.
 
-
-# Files and drawings, written whole or not at all.
-@contextlib.contextmanager
-def atomic_write(path):
-    """Open a binary file whose content replaces `path` at the end, or not at all.
-
-    Where `path` is a link, its target is replaced; standard output, and what is no regular file
-    (a pipe, /dev/null), are written into. Raises a UserError where that is not possible.
+    The last one that says something decides. A label is one word, beside digits, or a word such as "train".
     """
-    target = os.path.realpath(path)
-    place = part = f"{target}.{os.getpid()}.part"
-    if is_standard_output(path):
-        sys.stdout.flush()
-        place = os.dup(1)
-    elif os.path.exists(path) and not os.path.isfile(path):
-        place = path
+    label, training = None, True
+    for name in names:
+        words = set(re.findall(r"[^\W\d_]+", name.lower()))  # {"happy", "test"} of "3_Happy (test)"
+        if words & (TRAIN_WORDS | TEST_WORDS):
+            training = not words & TEST_WORDS
+            words -= TRAIN_WORDS | TEST_WORDS
+        if len(words) == 1:
+            label = LABEL_OF_WORD.get(words.pop(), label)
+    return label, training
+
+
+# Drawings.
+def save_figure(figure, path):
+    """Write a matplotlib figure into a file, in the format that its name ends in."""
     try:
-        with open(place, "wb") as file:
-            yield file
-        if place == part:
-            os.replace(part, target)
-    except BrokenPipeError:  # of this pipe or of a print's: it ends a script, in `run_script`
-        raise
-    except (OSError, ValueError) as error:  # no room, or no such format
-        raise UserError(f"{os.path.abspath(path)} cannot be written ({reason(error)}).") from error
-    finally:
-        with contextlib.suppress(OSError):  # gone already, if all went well
-            os.remove(part)
+        figure.savefig(path, dpi=100)
+    except ValueError as error:  # no such format
+        raise UserError(f"{os.path.abspath(path)} cannot be written ({first_cause(error)}).") from error
 
 
-def is_standard_output(path):
-    """Return whether a path is what standard output goes to, such as /dev/stdout or the file after `>`."""
-    with contextlib.suppress(OSError):  # one of the two is not there
-        return os.path.samestat(os.stat(path), os.fstat(1))
-    return False
+def open_pyplot():
+    """Return matplotlib's pyplot, where it can open a window, which then waits; else raise a UserError."""
+    from matplotlib import pyplot as plt
 
-
-def write_answers(path, columns, probabilities):
-    """Write a CSV file, a row for each face: {name: n values}, then probabilities [n, 7]."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow((*columns, *EMOTIONS))
-    table.writerows((*values, *row) for *values, row in zip(*columns.values(), probabilities))
-    with atomic_write(path) as file:
-        file.write(text.getvalue().encode(errors="surrogateescape"))
-
-
-def load_pyplot(show):
-    """Return matplotlib's pyplot, for a window or for files; raises a UserError where no window opens."""
-    if OWNS_PROCESS:  # a notebook's own backend stays
-        logging.getLogger("matplotlib").setLevel(logging.ERROR)  # no word of the fonts it finds
-        backend = os.environ.pop("MPLBACKEND", "")  # a wrong name would stop the import
-        if not show:
-            os.environ["MPLBACKEND"] = "agg"
-    plt = load_library("matplotlib.pyplot")
-    if OWNS_PROCESS:  # a reader's matplotlibrc may close windows at once, or turn pictures over
-        plt.rcdefaults()
+    if INTERACTIVE:  # a notebook shows drawings in its own way
+        return plt
+    try:
         plt.ioff()
-    try:
-        if OWNS_PROCESS and show:
-            if not backend or backend.startswith("module://"):  # which a notebook or an IDE hands down
-                backend = plt.get_backend()
-            plt.switch_backend(backend)
-            plt.close(plt.figure())  # tkinter may be there, and its window not
-        name = plt.get_backend().lower()
-        if show and (name.rpartition("backend_")[2] in FILE_BACKENDS or (OWNS_PROCESS and "://" in name)):
-            raise ImportError(f"{name} draws no window; there is no display, or no toolkit such as tkinter, or "
-                              "MPLBACKEND or matplotlibrc names it")
+        figure = plt.figure()
+        plt.close(figure)
+        if not figure.canvas.required_interactive_framework:
+            raise ImportError(f"{plt.get_backend()} draws files; is there a display, and a toolkit such as tkinter?")
     except Exception as error:  # of five toolkits
-        raise UserError(f"matplotlib cannot open a window ({reason(error)}): use --figure=FILE.png.") from error
+        raise UserError(f"matplotlib cannot open a window ({first_cause(error)}): use --figure=FILE.png.") from error
     return plt
 
 
-def save_figure(figure, path):
-    """Write a matplotlib figure into a file, whole, in the format that its name ends in."""
-    with atomic_write(path) as file:
-        figure.savefig(file, format=os.path.splitext(path)[1][1:].lower(), dpi=100)
-
-
-# Why something failed, in one line.
-def reason(error):
-    """Return in one line why something failed: the error's own words, or its type where it has none."""
-    path = str(getattr(error, "filename", None) or "")
-    if os.path.islink(path) and not os.path.exists(path):
-        return "it is a link to nothing"
-    text = getattr(error, "strerror", None) or getattr(error, "message", None) or str(error)
-    if hasattr(error, "node_def"):  # TensorFlow's: where it counts several causes, the first is (0); operations follow
-        text = re.sub(r"(?sm)\A.*?^ *\(0\) ([A-Z_]+: )?", "", text).partition("\n")[0]
-    return " ".join(text.split()) or type(error).__name__
-
-
-def first_cause(error):
-    """Return in one line why something failed, and in which file; of TensorFlow's errors the first one counts."""
-    if isinstance(error, UserError):
-        return str(error)
-    cause = error
-    while cause:
-        if hasattr(cause, "node_def"):
-            error = cause
-        cause = cause.__context__
-    if isinstance(error, OSError) and error.strerror:
-        name = "Standard output" if error.filename is None else os.path.abspath(error.filename)
-        return f"{name}: {reason(error)}"
-    return reason(error)
-
-
-def load_library(name):
-    """Import a library where it is used, and return it; raises a UserError where that fails."""
-    try:
-        return importlib.import_module(name)
-    except Exception as error:  # an ImportError, or what a library that does not fit another one raises
-        advice = ": pip install -r requirements.txt" if isinstance(error, ImportError) else ""
-        raise UserError(f"{name} cannot be loaded ({reason(error)}){advice}.") from error
-
-
-# How a script is run: its start, its end, its graph.
-def termination_signals():
-    """Return the signals that ask a program to end, without those that are ignored, as under nohup."""
-    numbers = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]
-    return [number for number in numbers
-            if number and signal.getsignal(number) not in (signal.SIG_IGN, None)]
-
-
+# How a script is run: its start, its errors, its flags, its graph.
 def prepare_script(tensorflow=True):
     """Prepare a script before it defines its flags; the one place that changes what is the process's own."""
-    global OWNS_PROCESS
-    OWNS_PROCESS = not INTERACTIVE and threading.current_thread() is threading.main_thread()
-    if OWNS_PROCESS:
-        if os.getpid() != 1:  # which the system's own does not end, as in a container
-            for number in termination_signals():  # while libraries load nothing is lost
-                signal.signal(number, signal.SIG_DFL)
-        sys.excepthook = lambda kind, *error: kind is KeyboardInterrupt or sys.__excepthook__(kind, *error)
-        threading.excepthook = lambda _: None  # the curves' thread may fail; saver.save tells of a full disk
-        if not sys.warnoptions:
-            warnings.simplefilter("ignore")  # what counts is whether there is a result
-        Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow refuses twice its limit
-        if any(map(os.path.exists, GPU_DEVICES)):  # which so gives the same losses each time, as a CPU does anyway
-            os.environ.setdefault("TF_DETERMINISTIC_OPS", "1")
     for name in FLAGS:  # a second run in one process, as %run does it, defines them again
         FLAGS[name].allow_override = True
         FLAGS[name].unparse()
-    if sys.__stderr__ is None:  # closed, or IDLE's: a file of ours would be taken for it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-        sys.stderr = sys.stderr or os.fdopen(2, "w")
+    if not INTERACTIVE:
+        # Ctrl-C, and a reader that has gone, end it as they end every command; process 1 would ignore Ctrl-C
+        if os.getpid() != 1 and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if hasattr(signal, "SIGPIPE"):
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        if not sys.warnoptions:
+            warnings.simplefilter("ignore")  # what counts is whether there is a result
+        logging.getLogger("matplotlib").setLevel(logging.ERROR)  # no word of the fonts it finds
+        if hasattr(sys.stdout, "reconfigure"):  # IDLE's is of another kind
+            # Line by line, so that a log file keeps up with the run; no letter of a path is an error
+            sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
+        if os.environ.get("MPLBACKEND", "").startswith("module://"):  # a notebook's, handed down
+            del os.environ["MPLBACKEND"]
+        if os.path.exists("/dev/nvidiactl") or os.path.exists("/dev/dxg"):  # NVIDIA's driver, and in WSL2
+            # So that a GPU gives the same losses each time; a CPU does so anyway
+            os.environ.setdefault("TF_DETERMINISTIC_OPS", "1")
     if tensorflow and "tensorflow" not in sys.modules:
         load_tensorflow()
 
 
 def load_tensorflow():
-    """Import TensorFlow in half the time, without Keras, and in silence.
-
-    What a user has set in the environment stands; TF_CPP_MIN_LOG_LEVEL=0 shows everything.
-    """
+    """Import TensorFlow in half the time, without Keras, and in silence; what a user has set before stands."""
     settings = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "1", "NVIDIA_TF32_OVERRIDE": "0",
                 "TF_FORCE_GPU_ALLOW_GROWTH": "true", "TF_USE_LEGACY_KERAS": "1"}
     ours = settings.keys() - os.environ.keys()
     os.environ.update({name: settings[name] for name in ours})
+    quiet = os.environ["TF_CPP_MIN_LOG_LEVEL"] == "3" and sys.__stderr__  # None in IDLE
     gc.disable()
-    stderr = os.dup(2)
-    faulthandler.enable(stderr)  # an abort is told
-    if os.environ["TF_CPP_MIN_LOG_LEVEL"] == "3":
-        with open(os.devnull, "wb") as nothing:
-            os.dup2(nothing.fileno(), 2)
+    if quiet:
+        stderr = os.dup(2)
+        faulthandler.enable(stderr)  # an abort is told all the same
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     try:
-        load_library("tensorflow.compat.v1")
-    except UserError as error:
-        raise SystemExit(f"Error: {error} TF_CPP_MIN_LOG_LEVEL=0 shows what TensorFlow says.") from error
+        importlib.import_module("tensorflow.compat.v1")
+    except ImportError as error:
+        sys.exit(f"Error: {first_cause(error)}: pip install -r requirements.txt. TF_CPP_MIN_LOG_LEVEL=0 shows more.")
     finally:
-        faulthandler.disable()
-        os.dup2(stderr, 2)
-        os.close(stderr)
+        if quiet:
+            faulthandler.disable()
+            os.dup2(stderr, 2)
     if "TF_USE_LEGACY_KERAS" in ours:
         del os.environ["TF_USE_LEGACY_KERAS"]  # with it tf.keras fails in this process
     gc.freeze()
@@ -732,52 +537,49 @@ def load_tensorflow():
 def run_script(main, *errors, takes_files=False):
     """Run a script's `main(argv)`; the one place where the error that ends it is told in a sentence.
 
-    The errors are further exceptions to tell; `takes_files` allows words without a dash.
-    Exit status: 0 done, 1 a stated error, 2 wrong usage; or what `main` returns.
+    The errors are further types to tell. Exit status: 0 done, 1 a stated error, 2 wrong usage; or what `main` returns.
     """
     for name in FLAGS:  # an import after a run in one process defines them again
         FLAGS[name].allow_override = True
-    if OWNS_PROCESS and signal.getsignal(signal.SIGINT) == signal.SIG_DFL:
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on files are tidied up
-    with contextlib.suppress(AttributeError):  # a notebook's or IDLE's is of another kind
-        # Line by line, so that a log file keeps up with the run; no letter of a path is an error
-        sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
     try:
         app.run(main, flags_parser=lambda argv: parse_flags(argv, takes_files))
     except flags.Error as error:
         warn(f"Error: {first_cause(error).removesuffix('.')}. --help lists the flags.")
         sys.exit(2)
-    except (UserError, OSError, MemoryError, RuntimeError, *errors) as error:
-        if OWNS_PROCESS and isinstance(error, BrokenPipeError) and hasattr(signal, "SIGPIPE"):
-            signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # as every command ends whose reader has gone
-            signal.raise_signal(signal.SIGPIPE)
+    except (UserError, ImportError, OSError, MemoryError, *errors) as error:
         warn(f"Error: {first_cause(error).removesuffix('.')}.")
-        if OWNS_PROCESS and isinstance(error, OSError) and error.filename is None:
-            with open(os.devnull, "wb") as nothing:  # or Python tries again at its end, and fails
-                os.dup2(nothing.fileno(), 1)
-                os.dup2(nothing.fileno(), 2)
         sys.exit(1)
 
 
 def parse_flags(argv, takes_files):
     """Parse a command line, and return the words that are no flags; raises flags.Error for wrong usage."""
     for word in argv[1:]:
-        if word.lstrip("-") in ("figure", "csv") and word.startswith("-"):
+        if word.startswith("-") and word.lstrip("-") in ("figure", "csv"):  # or the next photograph is overwritten
             raise flags.Error(f"{word} needs an equals sign: {word}=FILE")
-    try:
-        words = FLAGS(argv)
-    except SystemExit:
-        sys.exit()  # after --help, for which absl has status 1
+    words = FLAGS(argv)
     if words[1:] and not takes_files:
         raise flags.Error(f"{words[1]!r} is not a flag")
-    if "" in words[1:]:
-        raise flags.Error("an empty word names no file")
     for flag in map(FLAGS.__getitem__, FLAGS):
         if flag.present and flag.value in ("", []):
             raise flags.Error(f"--{flag.name}= has no value")
         if isinstance(flag.value, str):
             flag.value = os.path.expanduser(flag.value)
     return words
+
+
+def first_cause(error):
+    """Return in one line why something failed: of the system's errors with the file, of TensorFlow's the first."""
+    cause = None if isinstance(error, UserError) else error
+    while cause:
+        if hasattr(cause, "node_def"):  # TensorFlow's
+            error = cause
+        cause = cause.__context__
+    text = getattr(error, "message", None) or str(error)
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{os.path.abspath(error.filename)}: {error.strerror}" if error.filename else error.strerror
+    if hasattr(error, "node_def"):  # where it counts several causes, the first is (0); operations follow
+        text = re.sub(r"(?sm)\A.*?^ *\(0\) ([A-Z_]+: )?", "", text).partition("\n")[0]
+    return " ".join(text.split()) or type(error).__name__
 
 
 @contextlib.contextmanager
@@ -796,17 +598,19 @@ def new_graph():
         tf.logging.set_verbosity(verbosity)
 
 
-# The first listing: look at the data.
+# The first listing; its first line, `import numpy as np`, stands at the top.
 def main(_argv):
     """Look at the data: the chapter's first listing."""
     if FLAGS.convert:  # Not in the book: other forms of data
         convert(FLAGS.convert, FLAGS.data_dir)
         return
-    load_pyplot(show=not FLAGS.figure)  # Not in the book: where no window opens, a sentence says so
+    if not FLAGS.figure:  # Not in the book: where no window opens, a sentence says so
+        open_pyplot()
     from matplotlib import pyplot as plt
 
-    train_images, train_labels, valid_images, valid_labels, test_images = \
-        read_data(FLAGS.data_dir)  # Book: EmotionDetectorUtils.read_data(FLAGS.data_dir)
+    # Book: import EmotionDetectorUtils
+    # Book: EmotionDetectorUtils.read_data(FLAGS.data_dir)
+    train_images, train_labels, valid_images, valid_labels, test_images = read_data(FLAGS.data_dir)
     print("train images shape = ", train_images.shape)
     print("train labels shape = ", train_labels.shape)  # Not in the listing, but in its output
     print("test labels shape = ", test_images.shape)
@@ -826,8 +630,9 @@ def main(_argv):
 
 if __name__ == "__main__":
     prepare_script(tensorflow=False)
+    # Book: tf.flags.DEFINE_string("data_dir", "EmotionDetector/", "Path to data files")
     flags.DEFINE_string("data_dir", "EmotionDetector/", "Path to data files")
     flags.DEFINE_string("figure", None, "File to draw the first face into, instead of a window")
-    flags.DEFINE_string("convert", None, "Make the data files in --data_dir of this: a folder of "
-                        "pictures by emotion, or a CSV file with a column Usage")
+    flags.DEFINE_string("convert", None, "Folder of pictures by emotion, or CSV file with a column Usage, to make the "
+                        "data files of --data_dir from")
     run_script(main)
