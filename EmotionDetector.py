@@ -164,8 +164,7 @@ def main(argv=None):
 
         # Not in the book: --mode=test trains nothing, and a resumed run goes on from its step
         if FLAGS.mode == "test":
-            evaluate(sess, loss_val, input_labels, train_labels, valid_images, valid_labels, test_images)
-            return
+            return evaluate(sess, loss_val, input_labels, train_labels, valid_images, valid_labels, test_images)
         start = sess.run(global_step)
         if start >= FLAGS.max_iterations:
             print(f"The model is trained: {start} iterations are done. --max_iterations={start + 100} goes on.")
@@ -191,7 +190,7 @@ def main(argv=None):
                     valid_loss = run_in_batches(sess, loss_val, feed_dict={input_dataset: valid_images,
                                                                            input_labels: valid_labels})
                     print("%s Validation Loss: %f" % (datetime.now(), valid_loss))
-                    save_curve_and_graph(saver, summary_writer, valid_loss, step)  # Not in the book
+                    save_curve_and_graph(saver, summary_writer, valid_loss, step)  # Not in the book: they survive a kill
                     # Book: saver.save(sess, FLAGS.logs_dir + 'model.ckpt', global_step=step)
                     saver.save(sess, os.path.join(FLAGS.logs_dir, 'model.ckpt'), global_step=step)
 
@@ -280,8 +279,7 @@ def check_training_data(ckpt, training_data):
     path = ckpt and ckpt.model_checkpoint_path
     trained_on = read_fingerprint(path) if ckpt else training_data
     if trained_on is None and training_data.startswith(PRACTICE_FACES):
-        raise UserError(f"{path} does not say what it was trained on, and drawn faces are not its data: "
-                        "name it with --data_dir.")
+        raise UserError(f"{path} does not say what it was trained on: name its data with --data_dir.")
     if trained_on in (None, training_data):
         return
     if FLAGS.mode == "train":
@@ -370,8 +368,7 @@ def warn_of_unused(rows):
     """Say how many faces to train on no batch of the book's holds, if it is more than one in a hundred."""
     unused = math.gcd(BATCH_SIZE, rows - BATCH_SIZE) if rows > BATCH_SIZE else 0  # all offsets are its multiples
     if unused > rows / 100:
-        warn(f"{unused} of the {rows} faces to train on are in no batch: the book's batches leave the last ones out. "
-             "One face more or less in train.csv changes that.")
+        warn(f"{unused} of the {rows} training faces are never trained on: the book's batches leave out the last ones.")
 
 
 def save_curve_and_graph(saver, summary_writer, valid_loss, step):
@@ -380,8 +377,7 @@ def save_curve_and_graph(saver, summary_writer, valid_loss, step):
     The graph goes first, since a kill could otherwise leave weights without it.
     """
     if not np.isfinite(valid_loss):
-        raise UserError(f"The loss is NaN or infinite after step {step}: make LEARNING_RATE smaller. What was saved "
-                        f"before stays in {os.path.abspath(FLAGS.logs_dir)}.")
+        raise UserError(f"The loss is NaN or infinite after step {step}: make LEARNING_RATE smaller.")
     summary_writer.add_summary(tf.Summary(value=[tf.Summary.Value(
         tag="Validation_loss", simple_value=valid_loss)]), global_step=step)
     summary_writer.flush()

@@ -23,8 +23,7 @@ from EmotionDetectorUtils import EMOTIONS, UserError, each_readable, read_image,
 
 FLAGS = flags.FLAGS
 flags.declare_key_flag("logs_dir")
-flags.DEFINE_list("box", None, "LEFT,TOP,WIDTH,HEIGHT of the face in each image, in pixels; "
-                  "otherwise the largest square in the middle")
+flags.DEFINE_list("box", None, "LEFT,TOP,WIDTH,HEIGHT of the face in pixels; else the largest square in the middle")
 flags.DEFINE_string("figure", None, "File to draw images and answers into")
 flags.DEFINE_bool("show", False, "Show each image and its answer in a window, where a box can be dragged over a face")
 flags.DEFINE_string("csv", None, "File to write the answers into, a row for each image")

@@ -42,8 +42,8 @@ CELLS = {  # how many numbers a cell has, the highest of them, and what is expec
 
 DATA_DIR = "EmotionDetector/"
 PRACTICE_FACES = "practice faces"
-GET_DATA = ("Get train.csv and test.csv from https://github.com/PacktPublishing/Deep-Learning-with-TensorFlow-Second-"
-            "Edition (Chapter04/Emotions/EmotionDetector) or https://inclass.kaggle.com/c/facial-keypoints-detector.")
+GET_DATA = ("Get the data from https://github.com/PacktPublishing/Deep-Learning-with-TensorFlow-Second-Edition, in "
+            "Chapter04/Emotions/EmotionDetector, or from https://inclass.kaggle.com/c/facial-keypoints-detector/data.")
 INTERACTIVE = hasattr(sys, "ps1") or sys.flags.interactive  # a notebook, IPython, python -i
 
 
@@ -76,8 +76,7 @@ def read_data(data_dir):
         labels, pixels = draw_faces(4178, seed=0)
     size = int(len(labels) * VALIDATION_PERCENT)
     if not size:
-        raise UserError(f"{path} holds {len(labels)} faces to train on, expected at least 10: one in ten is kept for "
-                        "validation.")
+        raise UserError(f"{path} holds {len(labels)} faces to train on, expected at least 10.")
     _, test_pixels, _ = read_test_set(data_dir)
     faces = [hash(face.tobytes()) for face in np.concatenate((pixels, test_pixels))]
     if len(faces) > len(set(faces)):
@@ -102,8 +101,7 @@ def read_faces(path, *needed):
     usages = whole.get("usage", ["Training"] * len(whole))
     training = np.array([usage.strip().lower().startswith("train") for usage in usages], bool)
     if not any(training):
-        raise UserError(f"{path} holds no face to train on: expected rows with a value in each column, "
-                        "and Training in the column Usage where there is one.")
+        raise UserError(f"{path} holds no face to train on: expected rows without gaps, and Training in any column Usage.")
     return to_numbers(path, whole["emotion"])[:, 0], to_numbers(path, whole["pixels"]), training
 
 
@@ -366,7 +364,7 @@ def each_readable(read, values, words="Error"):
         try:
             result = read(value)
         except (UserError, OSError) as error:
-            warn(f"{words}: {first_cause(error)}")
+            warn(f"{words}: {first_cause(error).removesuffix('.')}.")
         else:
             yield value, result
 
@@ -602,8 +600,7 @@ def new_graph():
 def main(_argv):
     """Look at the data: the chapter's first listing."""
     if FLAGS.convert:  # Not in the book: other forms of data
-        convert(FLAGS.convert, FLAGS.data_dir)
-        return
+        return convert(FLAGS.convert, FLAGS.data_dir)
     if not FLAGS.figure:  # Not in the book: where no window opens, a sentence says so
         open_pyplot()
     from matplotlib import pyplot as plt
@@ -623,8 +620,7 @@ def main(_argv):
 
     plt.imshow(image_0, cmap='Greys_r')
     if FLAGS.figure:  # Not in the book: a file instead of a window
-        save_figure(plt.gcf(), FLAGS.figure)
-        return
+        return save_figure(plt.gcf(), FLAGS.figure)
     plt.show()
 
 
