@@ -368,7 +368,7 @@ def warn_of_unused(rows):
     """Say how many faces to train on no batch of the book's holds, if it is more than one in a hundred."""
     unused = math.gcd(BATCH_SIZE, rows - BATCH_SIZE) if rows > BATCH_SIZE else 0  # all offsets are its multiples
     if unused > rows / 100:
-        warn(f"{unused} of the {rows} training faces are never trained on: the book's batches leave out the last ones.")
+        warn(f"{unused} of the {rows} training faces are never trained on: the book's batches end before them.")
 
 
 def save_curve_and_graph(saver, summary_writer, valid_loss, step):

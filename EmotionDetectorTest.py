@@ -179,6 +179,8 @@ def show_answer(plt, sess, answer, notice):
     def ask(_press, _release):
         left, right, top, bottom = map(round, selector.extents)
         box = left, top, right - left, bottom - top
+        if 0 in box[2:]:  # a click
+            return
         try:
             image = read_image(name, box)
         except UserError as error:

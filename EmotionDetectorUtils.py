@@ -101,7 +101,7 @@ def read_faces(path, *needed):
     usages = whole.get("usage", ["Training"] * len(whole))
     training = np.array([usage.strip().lower().startswith("train") for usage in usages], bool)
     if not any(training):
-        raise UserError(f"{path} holds no face to train on: expected rows without gaps, and Training in any column Usage.")
+        raise UserError(f"{path} holds no face to train on: expected rows without a gap, with Usage Training if any.")
     return to_numbers(path, whole["emotion"])[:, 0], to_numbers(path, whole["pixels"]), training
 
 

@@ -3,10 +3,11 @@
 Importing it prepares a test: the project's root becomes importable, and TensorFlow silent.
 """
 import contextlib
+import functools
 import glob
-import hashlib
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,6 +32,7 @@ import tensorflow.compat.v1 as tf
 import EmotionDetector
 import EmotionDetectorTest
 
+EMOTIONS = list(EmotionDetectorUtils.EMOTIONS)
 tf.logging.set_verbosity(tf.logging.FATAL)
 
 
@@ -39,22 +41,16 @@ class TestCase(parameterized.TestCase):
 
     def setUp(self):
         super().setUp()
-        folder = os.path.realpath(temporary_folder(self.addCleanup))
-        self.enter(contextlib.redirect_stderr(io.StringIO()))  # what is said beside a test
-        # A reader's own data beside the scripts is no part of a test
-        self.enter(mock.patch.object(EmotionDetectorUtils, "__file__", folder + "/U.py"))
-
-    def enter(self, context):
-        """Enter a context to the end of the test; as `enterContext`, which Python 3.10 has not."""
-        self.addCleanup(context.__exit__, None, None, None)
-        return context.__enter__()
+        self.folder = temporary_folder(self.addCleanup)
+        silence = contextlib.redirect_stderr(io.StringIO())  # notices that are no part of the test
+        silence.__enter__()
+        self.addCleanup(silence.__exit__, None, None, None)
 
     def assert_stated(self, result, pattern, status=1):
         """One sentence on standard error, and the exit status; the output is returned."""
         found, output, errors = result
-        self.assertEqual(status, found, errors)
+        self.assertEqual((status, 1), (found, errors.count("\n")), errors)
         self.assertRegex(errors, pattern)
-        self.assertEqual(1, errors.count("\n"), errors)
         return output
 
     def assert_well(self, result):
@@ -68,29 +64,15 @@ def temporary_folder(add_cleanup):
     folder = tempfile.TemporaryDirectory()
     add_cleanup(folder.cleanup)
     add_cleanup(os.chdir, os.getcwd())
-    os.chdir(folder.name)
-    return folder.name
-
-
-def contents(folder):
-    """What every file in a folder holds: {path: digest}."""
-    found = {}
-    for path in glob.glob(os.path.join(folder, "**"), recursive=True):
-        if os.path.isfile(path):
-            with open(path, "rb") as file:
-                found[path] = hashlib.md5(file.read()).hexdigest()
-    return found
+    os.chdir(os.path.realpath(folder.name))
+    return os.getcwd()
 
 
 def states(folder):
-    """When each file in a folder was written, and its size: faster than `contents`."""
-    return {entry.path: (entry.stat().st_mtime_ns, entry.stat().st_size) for entry in os.scandir(folder)}
-
-
-def picture_size(path):
-    """Width and height of a picture."""
-    with Image.open(path) as picture:
-        return picture.size
+    """Which file each path in a folder is, when it was written, and its size: faster than what it holds."""
+    paths = filter(os.path.isfile, glob.glob(os.path.join(folder, "**"), recursive=True))
+    found = {path: os.stat(path) for path in paths}
+    return {path: (state.st_ino, state.st_mtime_ns, state.st_size) for path, state in found.items()}
 
 
 def faces(count, seed=0):
@@ -113,10 +95,10 @@ def write_csv(path, labels, pixels):
             print(text if labels is None else f"{labels[row]},{text}", file=file)
 
 
-def write_data(folder="data", count=40, test_count=9):
-    """Write train.csv and test.csv into a folder."""
-    write_csv(f"{folder}/train.csv", *faces(count))
-    write_csv(f"{folder}/test.csv", None, faces(test_count, seed=1)[1])
+def write_data(count=40):
+    """Write train.csv and test.csv into ./data."""
+    write_csv("data/train.csv", *faces(count))
+    write_csv("data/test.csv", None, faces(9, seed=1)[1])
 
 
 def write_pictures(pixels):
@@ -128,16 +110,14 @@ def write_pictures(pixels):
 
 
 def start_script(name, *args, environment=None, command=(sys.executable,), **kwargs):
-    """Start a script in a process of its own, its output in pipes, even where signals are ignored here."""
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)]
-    before = [signal.signal(number, signal.SIG_DFL) for number in numbers]
+    """Start a script in a process of its own, its output in pipes; Ctrl-C reaches it even if it is ignored here."""
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         return subprocess.Popen([*command, os.path.join(ROOT, name), *args], text=True,
                                 env=ENVIRONMENT | (environment or {}),
                                 **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | kwargs)
     finally:
-        for number, handler in zip(numbers, before):
-            signal.signal(number, handler)
+        signal.signal(signal.SIGINT, before)
 
 
 def finish(process):
@@ -149,13 +129,13 @@ def finish(process):
     return process.returncode, output, errors
 
 
-def run_script(module, *args):
-    """Run a script's `main` in this process as its command line would; as `finish`."""
+def run_script(module, *args, main=None):
+    """Run a script's `main`, or another, in this process as its command line would; as `finish`."""
     output, errors = io.StringIO(), io.StringIO()
     with (flagsaver.flagsaver(), mock.patch.object(sys, "argv", [module.__file__, *args]),
           contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors)):
         try:
-            EmotionDetectorUtils.run_script(module.main, tf.errors.OpError,
+            EmotionDetectorUtils.run_script(main or module.main, tf.errors.OpError,
                                             takes_files=module is EmotionDetectorTest)
         except SystemExit as end:
             status = end.code or 0
@@ -165,6 +145,24 @@ def run_script(module, *args):
 def train(*args):
     """Train in ./logs on the data in ./data."""
     return run_script(EmotionDetector, "--data_dir=data", "--logs_dir=logs", *args)
+
+
+@functools.cache
+def trained_model():
+    """Write data and train on it for 31 iterations, once for all tests; return the folder, which holds data and logs."""
+    folder, before = tempfile.TemporaryDirectory(), os.getcwd()
+    os.chdir(folder.name)
+    write_data()
+    assert train("--max_iterations=31")[0] == 0
+    os.remove("logs/loss.png")
+    os.chdir(before)
+    return folder
+
+
+def write_model():
+    """Have ./data, and a model in ./logs, with checkpoints of steps 0 and 30. Its files are links: replace, don't change."""
+    for name in ("data", "logs"):
+        shutil.copytree(os.path.join(trained_model().name, name), name, copy_function=os.link)
 
 
 def classify(*args):
