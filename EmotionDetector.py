@@ -190,7 +190,7 @@ def main(argv=None):
                     valid_loss = run_in_batches(sess, loss_val, feed_dict={input_dataset: valid_images,
                                                                            input_labels: valid_labels})
                     print("%s Validation Loss: %f" % (datetime.now(), valid_loss))
-                    save_curve_and_graph(saver, summary_writer, valid_loss, step)  # Not in the book: they survive a kill
+                    save_curve_and_graph(saver, summary_writer, valid_loss, step)  # Not in the book: a kill keeps both
                     # Book: saver.save(sess, FLAGS.logs_dir + 'model.ckpt', global_step=step)
                     saver.save(sess, os.path.join(FLAGS.logs_dir, 'model.ckpt'), global_step=step)
 

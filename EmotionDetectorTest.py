@@ -179,18 +179,13 @@ def show_answer(plt, sess, answer, notice):
     def ask(_press, _release):
         left, right, top, bottom = map(round, selector.extents)
         box = left, top, right - left, bottom - top
-        if 0 in box[2:]:  # a click
-            return
-        try:
-            image = read_image(name, box)
-        except UserError as error:
-            warn(f"Error: {error}")
-            return
-        probabilities, = classify(sess, [image])
-        print(f"{name} --box={','.join(map(str, box))}: {EMOTIONS[probabilities.argmax()]}")
-        photograph.patches[0].set_bounds(*box)
-        draw_answer(seen, bars, image, probabilities)
-        figure.canvas.draw_idle()
+        clicked = 0 in box[2:]
+        for _, image in each_readable(lambda name: read_image(name, box), [] if clicked else [name]):
+            probabilities, = classify(sess, [image])
+            print(f"{name} --box={','.join(map(str, box))}: {EMOTIONS[probabilities.argmax()]}")
+            photograph.patches[0].set_bounds(*box)
+            draw_answer(seen, bars, image, probabilities)
+            figure.canvas.draw_idle()
 
     if not EmotionDetectorUtils.INTERACTIVE:  # no window waits in a notebook
         photograph.set_title(f"{photograph.get_title()}\ndrag a box over the face", parse_math=False, fontsize="small")

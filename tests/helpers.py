@@ -33,6 +33,7 @@ import EmotionDetector
 import EmotionDetectorTest
 
 EMOTIONS = list(EmotionDetectorUtils.EMOTIONS)
+cases = parameterized.parameters  # a test for each of them
 tf.logging.set_verbosity(tf.logging.FATAL)
 
 
@@ -52,6 +53,10 @@ class TestCase(parameterized.TestCase):
         self.assertEqual((status, 1), (found, errors.count("\n")), errors)
         self.assertRegex(errors, pattern)
         return output
+
+    def assert_user_error(self, pattern):
+        """The block raises a UserError of this pattern."""
+        return self.assertRaisesRegex(EmotionDetectorUtils.UserError, pattern)
 
     def assert_well(self, result):
         """Nothing on standard error, and status 0; the output is returned."""
@@ -149,7 +154,7 @@ def train(*args):
 
 @functools.cache
 def trained_model():
-    """Write data and train on it for 31 iterations, once for all tests; return the folder, which holds data and logs."""
+    """Write data and train on it for 31 iterations, once for all tests; return the folder, with data and logs."""
     folder, before = tempfile.TemporaryDirectory(), os.getcwd()
     os.chdir(folder.name)
     write_data()
@@ -160,7 +165,7 @@ def trained_model():
 
 
 def write_model():
-    """Have ./data, and a model in ./logs, with checkpoints of steps 0 and 30. Its files are links: replace, don't change."""
+    """Have ./data, and a model in ./logs, of steps 0 and 30. The files are links: to be replaced, not changed."""
     for name in ("data", "logs"):
         shutil.copytree(os.path.join(trained_model().name, name), name, copy_function=os.link)
 

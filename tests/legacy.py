@@ -85,7 +85,8 @@ def train():
     with tf.Graph().as_default(), tf.variable_scope("", use_resource=False), tf.Session() as sess:
         input_dataset, input_labels, answers, loss_val, train_op = build()
         set_weights(sess, weights)
-        result = {"version": tf.__version__, "before": digits(sess.run(answers, {input_dataset: images[:3]})), "losses": []}
+        result = {"version": tf.__version__, "losses": []}
+        result["before"] = digits(sess.run(answers, {input_dataset: images[:3]}))
         for step in range(STEPS):
             batch_image, batch_label = EmotionDetector.get_next_batch(images, labels, step)
             feed_dict = {input_dataset: batch_image, input_labels: batch_label}

@@ -24,7 +24,7 @@ def read_table(path="out.csv"):
     """The names in a table of answers, and the seven probabilities of each: [n, 7]."""
     with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
         rows = list(csv.DictReader(file))
-    return [row["path"] for row in rows], np.array([[float(row[emotion]) for emotion in helpers.EMOTIONS] for row in rows])
+    return [row["path"] for row in rows], np.array([[float(row[word]) for word in helpers.EMOTIONS] for row in rows])
 
 
 class ClassifyTestCase(helpers.TestCase):
@@ -81,16 +81,16 @@ class AnswersTest(ClassifyTestCase):
         self.assertEqual([f"{names[0]}: sad", f"{names[2]}: fear"], re.findall("^.*png: .*$", output, re.MULTILINE))
         self.assertEqual((900, 600), Image.open("out.png").size)
 
-    @helpers.parameterized.parameters(
-        (["--logs_dir=nowhere", "--csv=nowhere/x.csv", "x.jpg"], "nowhere holds no model"), (["--csv=data", "x.jpg"], "data: Is a"),
-        (["x.jpg"], "x.jpg: No such file or directory.$"), (["x*.jpg"], r"x\*.jpg: No such file"), (["link.png"], "link.png: No such"))
+    @helpers.cases(
+        (["--logs_dir=x", "--csv=x/x.csv", "x.jpg"], "x holds no model"), (["--csv=data", "x.jpg"], "data: Is a directory"),
+        (["x.jpg"], "x.jpg: No such file or directory.$"), (["x*.jpg"], r"x\*.jpg: No such"), (["link.png"], "link.png: No"))
     def test_the_model_the_table_the_images_are_looked_for_in_this_order(self, words, expected):
         os.symlink("nowhere", "link.png")
         self.assert_stated(helpers.classify(*words), f"^Error: {self.folder}/{expected}")
 
     def test_names_of_all_kinds(self):
         """In the table, the drawing and the printed lines of a script."""
-        names = ["with a space.png", "\u00fcml\u00e4ut-\u7b11.png", "$x$.png", 'a "quoted", one.png', os.fsdecode(b"f\xe4ce.png")]
+        names = ["with a space.png", "\u00fcml-\u7b11.png", "$x$.png", 'a "quoted", one.png', os.fsdecode(b"f\xe4ce.png")]
         for name in names:
             shutil.copy(self.names[0], name)
         output = self.assert_well(helpers.finish(helpers.start_script(
@@ -110,12 +110,13 @@ class AnswersTest(ClassifyTestCase):
             self.assertIn("face00.png: anger\n", self.assert_well(helpers.classify(self.names[0])))
         self.assertEqual({"GPU": 0}, dict(session.call_args.kwargs["config"].device_count))
 
-    @helpers.parameterized.parameters(None, 255, 1.0001, -0.0001, np.nan)
+    @helpers.cases(None, 255, 1.0001, -0.0001, np.nan)
     def test_a_program_of_one_s_own_whose_values_must_lie_in_0_to_1(self, value):
         """A model is restored into the graph of the session that it is given."""
         images = EmotionDetectorUtils.to_images(self.pixels)
         images[0, 0, 0], images[0, 0, 1] = 0, 1  # themselves are none beyond
-        with mock.patch.object(EmotionDetector.FLAGS["logs_dir"], "_value", "logs"), tf.Session(graph=tf.Graph()) as sess:
+        with (mock.patch.object(EmotionDetector.FLAGS["logs_dir"], "_value", "logs"),
+              tf.Session(graph=tf.Graph()) as sess):
             self.assertEqual("", EmotionDetectorTest.restore_model(sess))
             if value is None:
                 answers = EmotionDetectorTest.classify(sess, images)
@@ -133,12 +134,13 @@ class WordsTest(ClassifyTestCase):
         super().setUp()
         for folder in ("album/2025/deep", "folders/like.jpg", "iphone", "empty"):
             os.makedirs(folder)
-        for name in ("2025/x.png", "2025/deep/y.png", "b.JPG", "a.png", "Thumbs.db", "d.HEIC", "noending", ".hidden.png", "c [1].png"):
+        for name in ("2025/x.png", "2025/deep/y.png", "b.JPG", "a.png", "Thumbs.db", "d.HEIC", "noending", ".x.png",
+                     "c [1].png"):
             shutil.copy(self.names[0], f"album/{name}")
         shutil.copy(self.names[0], "iphone/1.HEIC")
         os.symlink(self.names[0], "link.png")
 
-    @helpers.parameterized.parameters(
+    @helpers.cases(
         (["face0[0-2].png"], ["face00.png", "face01.png", "face02.png"]),
         (["album/c [1].png", "album/a.png"], ["album/c [1].png", "album/a.png"]),
         (["album/*.png"], ["album/a.png", "album/c [1].png"]), (["album/2025"], ["album/2025/x.png"]),
@@ -148,22 +150,22 @@ class WordsTest(ClassifyTestCase):
         self.assert_well(helpers.classify("--csv=out.csv", *words))
         self.assertEqual(expected, read_table()[0])
 
-    @helpers.parameterized.parameters("album", "album/*")
+    @helpers.cases("album", "album/*")
     def test_what_does_not_end_as_a_picture_is_counted(self, word):
         self.assert_stated(helpers.classify("--csv=out.csv", word),
                            f"^{re.escape(os.path.abspath(word))}: left out: 3 files that do not end as a picture", 0)
         self.assertEqual(["album/a.png", "album/b.JPG", "album/c [1].png"], read_table()[0])
 
-    @helpers.parameterized.parameters("folders", "iphone", "iphone/*.HEIC", "empty", "folders/like.jpg")
+    @helpers.cases("folders", "iphone", "iphone/*.HEIC", "empty", "folders/like.jpg")
     def test_a_word_that_names_no_picture_is_an_error_and_the_others_are_answered(self, word):
         output = self.assert_stated(helpers.classify(word, self.names[0]),
                                     f"^Error: {re.escape(os.path.abspath(word))} holds no picture .* save them as JPEG")
         self.assertStartsWith(output, "face00.png: anger\n")
 
-    @helpers.parameterized.parameters(
-        (["--figure", "face00.png", "face01.png"], "--figure needs an equals sign"), (["-csv", "face00.png"], "-csv needs"),
+    @helpers.cases(
+        (["--figure", "face00.png", "face01.png"], "--figure needs an equals sign"), (["-csv", "x.png"], "-csv needs"),
         (["--csv", "face00.png", "face01.png"], "--csv needs an equals sign"), ([], "Name the images to classify"),
-        (["--figure=face01.png", "face0*.png"], ".*/face01.png is one of the images"), (["--box=", "face00.png"], "--box= has no"),
+        (["--figure=face01.png", "face0*.png"], ".*/face01.png is one of the images"), (["--box=", "x.png"], "--box= has"),
         (["--csv=./link.png", "face0*.png"], ".*link.png is one of the images"),
         (["--figure=out.png", *["face00.png"] * 21], "21 images are too many for a drawing, expected at most 20"))
     def test_wrong_usage_costs_no_photograph(self, words, pattern):
@@ -183,17 +185,17 @@ class DrawingTest(ClassifyTestCase):
     def test_up_to_twenty_images_have_a_row_each(self):
         self.assertLen(self.draw(*(self.names * 3)[:20])[0].axes, 60)
 
-    @helpers.parameterized.parameters(("none/out.png", "none/out.png: No such file"),
+    @helpers.cases(("none/out.png", "none/out.png: No such file"),
                                       ("out.xyz", "out.xyz cannot be written .Format 'xyz' is not supported"))
     def test_a_drawing_that_cannot_be_written(self, name, pattern):
         self.assert_stated(helpers.classify(f"--figure={name}", self.names[0]), f"^Error: {self.folder}/{pattern}")
 
-    @helpers.parameterized.parameters(([], (150, 0, 600, 600)), (["--box=800,500,100,90.5"], (800, 500, 100, 90.5)))
+    @helpers.cases(([], (150, 0, 600, 600)), (["--box=800,500,100,90.5"], (800, 500, 100, 90.5)))
     def test_the_photograph_with_its_box_in_its_own_pixels(self, flags, expected):
         Image.fromarray(np.random.RandomState(0).randint(0, 256, (600, 900, 3)).astype(np.uint8)).save("wide.jpg")
         photograph, seen, _ = self.draw(*flags, "wide.jpg")[0].axes
         picture, = photograph.images
-        self.assertEqual(([0, 900, 600, 0], "upper", (0, 255)), (picture.get_extent(), picture.origin, picture.get_clim()))
+        self.assertEqual(([0, 900, 600, 0], (0, 255)), (picture.get_extent(), picture.get_clim()))
         self.assertEqual((267, 400, 3), picture.get_array().shape)  # smaller, and in colour
         box, = photograph.patches
         self.assertEqual((expected, False), ((*box.get_xy(), box.get_width(), box.get_height()), box.get_clip_on()))
@@ -209,13 +211,13 @@ class DrawingTest(ClassifyTestCase):
             image = EmotionDetectorUtils.read_image(self.names[row])
             np.testing.assert_array_equal(image[:, :, 0], seen.images[0].get_array())
             np.testing.assert_allclose([bar.get_width() for bar in bars.patches], 100 * probabilities, rtol=1e-5)
-            self.assertEqual([f"{100 * value:.0f} %" for value in probabilities], [text.get_text() for text in bars.texts])
+            self.assertEqual([f"{100 * value:.0f} %" for value in probabilities], [text._text for text in bars.texts])
             self.assertEqual(helpers.EMOTIONS, [tick.get_text() for tick in bars.get_yticklabels()])
             self.assertTrue(bars.yaxis_inverted())  # anger stands at the top
             self.assertEqual(f"{helpers.EMOTIONS[probabilities.argmax()]} {probabilities.max():.0%}", bars.get_title())
         self.assertEqual("", figure.get_supxlabel())
 
-    @helpers.parameterized.parameters(("x" * 20 + ".png", "x" * 20 + ".png"), ("x" * 21 + ".png", "\u2026" + "x" * 19 + ".png"))
+    @helpers.cases(("x" * 20 + ".png", "x" * 20 + ".png"), ("x" * 21 + ".png", "\u2026" + "x" * 19 + ".png"))
     def test_a_long_name_is_cut_at_its_start(self, name, title):
         shutil.copy(self.names[0], name)
         self.assertEqual(title, self.draw(name)[0].axes[0].get_title())
@@ -273,7 +275,7 @@ class WindowTest(ClassifyTestCase):
             self.drag(photograph, (50, 60), (50, 60))  # a click
             self.assertEqual(before, (photograph.patches[0].get_bbox().bounds, bars.get_title()))
 
-        output = self.assert_stated(self.show(act, "black.png"), f"^Error: --box=50,60,6,30 .* in {self.folder}/black.png", 0)
+        output = self.assert_stated(self.show(act, "black.png"), "^Error: --box=50,60,6,30 does not lie in /", 0)
         self.assertNotIn("--box", output)
 
     def test_each_photograph_has_a_window_of_its_own(self):

@@ -89,7 +89,7 @@ class ConvertTest(helpers.TestCase):
         self.assertEqual([(3, [255] * 2304), (4, [0] * 2304)], read("train.csv"))
         self.assertEqual(["train.csv"], os.listdir("data"))
 
-    @helpers.parameterized.parameters(
+    @helpers.cases(
         [f"DATASET/{part}/{number}" for part in ("train", "test") for number in range(1, 8)],
         [str(number) for number in range(7)], ["train/0", "train/12"], ["Contest/0", "1"], ["test/happy"], ["."])
     def test_without_a_face_to_train_on_nothing_is_written(self, *folders):
@@ -111,7 +111,7 @@ class ConvertTest(helpers.TestCase):
         self.assert_well(convert("source"))
         self.assertEqual([2, 3, 3, 4], sorted(label for label, _ in read("train.csv")))
 
-    @helpers.parameterized.parameters("test.csv", "train.csv")
+    @helpers.cases("test.csv", "train.csv")
     def test_a_file_that_is_there_already_is_kept(self, name):
         write_tree("train/happy", "test/sad")
         os.makedirs("data")
@@ -119,7 +119,7 @@ class ConvertTest(helpers.TestCase):
         self.assert_stated(convert("source"), f"^Error: {self.folder}/data/{name} is there already")
         self.assertEqual([name], os.listdir("data"))
 
-    @helpers.parameterized.parameters((["Training"] * 20 + ["PublicTest", "PrivateTest"] * 10,),
+    @helpers.cases((["Training"] * 20 + ["PublicTest", "PrivateTest"] * 10,),
                                       (["test", "train", "val", "Training"] * 10,))
     def test_a_file_with_usage_is_split_by_it_in_its_order(self, usages):
         with open("icml.csv", "w") as file:
@@ -132,7 +132,7 @@ class ConvertTest(helpers.TestCase):
             self.assertEqual([(label, pixels.tolist()) for label, pixels, usage in zip(*faces, usages)
                               if usage.lower().startswith("train") == wanted], read(name))
 
-    @helpers.parameterized.parameters(
+    @helpers.cases(
         ("plain.csv", "plain.csv: its first line is 'Emotion,Pixels'. Expected .* Emotion and Pixels and Usage"),
         ("nowhere", "nowhere: No such file"))
     def test_nothing_to_convert(self, source, pattern):

@@ -23,8 +23,9 @@ def exif_orientation(value):
 KINDS = {
     "jpeg": ("p.jpg", "RGB", {"quality": 98}), "png": ("p.png", "RGB", {}), "rgba": ("p.png", "RGBA", {}),
     "grey": ("p.png", "L", {}), "grey with transparency": ("p.png", "LA", {}), "palette": ("p.png", "P", {}),
-    "gif": ("p.gif", "P", {"save_all": True, "append_images": [Image.new("P", (512, 600))]}), "bmp": ("p.bmp", "RGB", {}),
-    "webp": ("p.webp", "RGB", {"quality": 95}), "tiff": ("p.tiff", "RGB", {}), "cmyk": ("p.jpg", "CMYK", {"quality": 98}),
+    "gif": ("p.gif", "P", {"save_all": True, "append_images": [Image.new("P", (512, 600))]}),
+    "bmp": ("p.bmp", "RGB", {}), "webp": ("p.webp", "RGB", {"quality": 95}), "tiff": ("p.tiff", "RGB", {}),
+    "cmyk": ("p.jpg", "CMYK", {"quality": 98}),
     "damaged EXIF": ("p.jpg", "RGB", {"quality": 98, "exif": b"Exif\0\0no TIFF file"}),
     "orientation 9": ("p.jpg", "RGB", {"quality": 98, "exif": exif_orientation(9)}),
     "orientation in words": ("p.jpg", "RGB", {"quality": 98, "exif": b"Exif\0\0II*\0\x08\0\0\0"
@@ -45,7 +46,7 @@ class ReadImageTest(helpers.TestCase):
             Image.open(name).convert("RGB").save("colour.png")
             np.testing.assert_array_equal(expected, self.read("colour.png"))
 
-    @helpers.parameterized.parameters(*KINDS)
+    @helpers.cases(*KINDS)
     def test_kinds_of_files_give_the_same_image(self, kind):
         name, mode, options = KINDS[kind]
         with Image.open(PHOTOGRAPH) as photograph:
@@ -78,7 +79,7 @@ class ReadImageTest(helpers.TestCase):
                                                   f"{name}, {value}, {asked}")
 
     def test_a_box_is_taken_just_where_it_lies_in_the_picture(self):
-        """Against the plain condition, on boxes around the edges: exactly 8, exactly at the border, a quarter beyond."""
+        """Against the plain condition, on boxes around the edges: exactly 8, at the border, a quarter beyond."""
         rng, taken = np.random.RandomState(1), 0
         for _ in range(6000):
             width, height = size = rng.randint(8, 30, 2).tolist()
@@ -93,22 +94,22 @@ class ReadImageTest(helpers.TestCase):
             self.assertEqual(tuple(box) if lies else None, found, (size, box))
         self.assertGreater(taken, 200)
 
-    @helpers.parameterized.parameters(
+    @helpers.cases(
         "100,0,48,48", "0,0,9,-9", "1,2,3", "1,2,3,4,5", "a,b,c,d", "nan,0,9,9", "0,0,inf,9", "0.3,0.2,0.4,0.5")
     def test_a_wrong_box_is_told_with_the_size(self, box):
         Image.new("L", (120, 90)).save("black.png")
-        with self.assertRaisesRegex(EmotionDetectorUtils.UserError, f"^--box={box} does not lie in "
-                                    f"{self.folder}/black.png, which is 120 pixels wide and 90 high: .* in pixels, at least 8"):
+        with self.assert_user_error(f"^--box={box} does not lie in {self.folder}/black.png, which is 120 pixels wide and "
+                                    "90 high: .* in pixels, at least 8"):
             self.read("black.png", box.split(","))
 
-    @helpers.parameterized.parameters(
+    @helpers.cases(
         ("RGBA", (0, 0, 0, 51), {}, 0.8), ("LA", (0, 51), {}, 0.8), ("P", 0, {"transparency": 0}, 1),
         ("L", 0, {"transparency": 0}, 1), ("RGB", (0, 0, 0), {"transparency": (0, 0, 0)}, 1), ("1", 1, {}, 1))
     def test_what_is_transparent_lies_over_white(self, mode, black, options, expected):
         Image.new(mode, (60, 60), black).save("glass.png", **options)
         np.testing.assert_allclose(self.read("glass.png"), expected, atol=1e-6)
 
-    @helpers.parameterized.parameters(("floats.tiff", np.float32, 1), ("integers.tiff", np.int32, 65535),
+    @helpers.cases(("floats.tiff", np.float32, 1), ("integers.tiff", np.int32, 65535),
                                       ("grey16.tiff", np.uint16, 65535), ("grey16.png", np.uint16, 65535),
                                       ("grey16.pgm", np.uint16, 65535))
     def test_more_than_eight_bits_a_channel_are_refused(self, name, dtype, highest):
@@ -117,11 +118,11 @@ class ReadImageTest(helpers.TestCase):
 
     def assert_refused(self, name, fault):
         """A picture's fault is told, with the advice that every fault has."""
-        with self.assertRaisesRegex(EmotionDetectorUtils.UserError, f"^{self.folder}/{name} cannot be read as a picture "
-                                    f"[(]{fault}.*[)]: save it as JPEG or PNG, with 8 bits a channel.$"):
+        with self.assert_user_error(f"^{self.folder}/{name} cannot be read as a picture [(]{fault}.*[)]: save it as JPEG "
+                                    "or PNG, with 8 bits a channel.$"):
             self.read(name)
 
-    @helpers.parameterized.parameters(("half.jpg", 0.5), ("half.png", 0.5), ("half.gif", 0.5), ("half.webp", 0.5), ("a.png", 0))
+    @helpers.cases(("half.jpg", 0.5), ("half.png", 0.5), ("half.gif", 0.5), ("half.webp", 0.5), ("a.png", 0))
     def test_a_damaged_picture(self, name, share):
         Image.fromarray(np.random.RandomState(0).randint(0, 256, (90, 80)).astype(np.uint8)).save(name)
         os.truncate(name, int(os.path.getsize(name) * share))
