@@ -81,7 +81,7 @@ class DamageTest(CheckpointTest):
         os.remove(f"logs/model.ckpt-30{ending}")
         self.assert_all_tell(f"^Error: .*{self.folder}/logs.*{pattern}")
 
-    @helpers.cases(b"", b"\x80\xff\x00", b"model_checkpoint_path: model.ckpt-0\n", b'\xef\xbb\xbfmodel_checkpoint_path: "m"\n')
+    @helpers.cases(b"", b"\x80\xff\x00", b"model_checkpoint_path: x\n", b'\xef\xbb\xbfmodel_checkpoint_path: "x"\n')
     def test_a_file_checkpoint_that_cannot_be_read_is_not_taken_for_none(self, content):
         write("logs/checkpoint", content)
         self.assert_all_tell(f"^Error: ({self.folder}/logs/checkpoint cannot be read: expected the line "
@@ -103,7 +103,7 @@ class DamageTest(CheckpointTest):
     @helpers.cases(
         (tf.errors.ResourceExhaustedError(None, None, "OOM when allocating\nat length"), "OOM when allocating"),
         (tf.errors.ResourceExhaustedError(
-            None, None, "2 root error(s) found.\n  (0) RESOURCE_EXHAUSTED: OOM\n\t [[{{node a}}]]\n  (1) UNKNOWN: y"), "OOM"),
+            None, None, "2 root error(s) found.\n  (0) RESOURCE_EXHAUSTED: OOM\n\t [[{{node a}}]]\n  (1) UNKNOWN"), "OOM"),
         (MemoryError(), "MemoryError"), (OSError(5, "Input/output error", "/x"), "/x: Input/output error"))
     def test_what_is_no_fault_of_the_model_is_told_as_it_is(self, error, words):
         """Of several causes, which a GPU has, the first."""
@@ -183,9 +183,8 @@ class FindingTest(CheckpointTest):
 
 def dropout_of_2016(x):
     """`tf.nn.dropout(x, 0.5)` as TensorFlow 0.12 built it."""
-    with tf.name_scope("dropout"):
-        keep_prob = tf.constant(0.5, name="keep_prob")
-        return tf.divide(x, keep_prob) * tf.floor(keep_prob + tf.random_uniform(tf.shape(x)))
+    keep_prob = tf.constant(0.5, name="dropout/keep_prob")
+    return tf.divide(x, keep_prob) * tf.floor(keep_prob + tf.random_uniform(tf.shape(x)))
 
 
 def dropout_of_today(x, dropout=tf.nn.dropout):
@@ -249,4 +248,4 @@ class BookCheckpointTest(helpers.TestCase):
         with mock.patch.object(EmotionDetectorUtils, "draw_faces", lambda count, seed: helpers.faces(20, seed)):
             status, _, errors = helpers.run_script(EmotionDetector, "--logs_dir=logs", flag)
         self.assertEqual((1, before), (status, helpers.states("logs")))
-        self.assertRegex(errors, f"\nError: {self.folder}/logs/model.ckpt-0 does not say .*: name its data with --data_dir")
+        self.assertRegex(errors, f"\nError: {self.folder}/logs/model.ckpt-0 does not say .*: name its data with --data")

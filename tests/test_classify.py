@@ -53,12 +53,6 @@ class AnswersTest(ClassifyTestCase):
                 f"{word} = {float(value):.2%}\n" for word, value in zip(helpers.EMOTIONS, probabilities))
         self.assertEqual(expected, output)
 
-    def test_the_answers_are_those_of_mode_test(self):
-        self.assert_well(helpers.train("--mode=test"))
-        self.assert_well(helpers.classify("--csv=out.csv", *self.names))
-        predictions = np.loadtxt("logs/predictions.csv", delimiter=",", skiprows=1)
-        np.testing.assert_allclose(read_table()[1], predictions[:, 2:], atol=1e-5)
-
     def test_each_answer_is_written_as_it_comes(self):
         """So that what was answered is kept if the program is ended before the last one."""
         classify, rows = EmotionDetectorTest.classify, []
@@ -82,15 +76,15 @@ class AnswersTest(ClassifyTestCase):
         self.assertEqual((900, 600), Image.open("out.png").size)
 
     @helpers.cases(
-        (["--logs_dir=x", "--csv=x/x.csv", "x.jpg"], "x holds no model"), (["--csv=data", "x.jpg"], "data: Is a directory"),
-        (["x.jpg"], "x.jpg: No such file or directory.$"), (["x*.jpg"], r"x\*.jpg: No such"), (["link.png"], "link.png: No"))
+        (["--logs_dir=x", "--csv=x/x.csv", "x.jpg"], "x holds no model"), (["--csv=data", "x.jpg"], "data: Is a dir"),
+        (["x.jpg"], "x.jpg: No such file or directory.$"), (["x*.jpg"], r"x\*.jpg: No"), (["link.png"], "link.png: No"))
     def test_the_model_the_table_the_images_are_looked_for_in_this_order(self, words, expected):
         os.symlink("nowhere", "link.png")
         self.assert_stated(helpers.classify(*words), f"^Error: {self.folder}/{expected}")
 
     def test_names_of_all_kinds(self):
         """In the table, the drawing and the printed lines of a script."""
-        names = ["with a space.png", "\u00fcml-\u7b11.png", "$x$.png", 'a "quoted", one.png', os.fsdecode(b"f\xe4ce.png")]
+        names = ["with a space.png", "\u00fcml-\u7b11.png", "$x$.png", 'a "quoted", 1.png', os.fsdecode(b"f\xe4ce.png")]
         for name in names:
             shutil.copy(self.names[0], name)
         output = self.assert_well(helpers.finish(helpers.start_script(
@@ -165,7 +159,7 @@ class WordsTest(ClassifyTestCase):
     @helpers.cases(
         (["--figure", "face00.png", "face01.png"], "--figure needs an equals sign"), (["-csv", "x.png"], "-csv needs"),
         (["--csv", "face00.png", "face01.png"], "--csv needs an equals sign"), ([], "Name the images to classify"),
-        (["--figure=face01.png", "face0*.png"], ".*/face01.png is one of the images"), (["--box=", "x.png"], "--box= has"),
+        (["--figure=face01.png", "face0*.png"], ".*/face01.png is one of the images"), (["--box=", "x"], "--box= has"),
         (["--csv=./link.png", "face0*.png"], ".*link.png is one of the images"),
         (["--figure=out.png", *["face00.png"] * 21], "21 images are too many for a drawing, expected at most 20"))
     def test_wrong_usage_costs_no_photograph(self, words, pattern):
@@ -216,11 +210,6 @@ class DrawingTest(ClassifyTestCase):
             self.assertTrue(bars.yaxis_inverted())  # anger stands at the top
             self.assertEqual(f"{helpers.EMOTIONS[probabilities.argmax()]} {probabilities.max():.0%}", bars.get_title())
         self.assertEqual("", figure.get_supxlabel())
-
-    @helpers.cases(("x" * 20 + ".png", "x" * 20 + ".png"), ("x" * 21 + ".png", "\u2026" + "x" * 19 + ".png"))
-    def test_a_long_name_is_cut_at_its_start(self, name, title):
-        shutil.copy(self.names[0], name)
-        self.assertEqual(title, self.draw(name)[0].axes[0].get_title())
 
     def test_a_drawing_says_that_a_model_has_seen_drawn_faces_only(self):
         with mock.patch.object(EmotionDetector, "read_fingerprint", return_value="practice faces:0"):

@@ -344,7 +344,7 @@ class TestModeTest(helpers.TestCase):
         with contextlib.redirect_stdout(io.StringIO()) as output:
             _, figures = drawn(EmotionDetector.report_confusion, probabilities, labels, "test faces", "x.png")
         title, header, *lines = output.getvalue().splitlines()
-        self.assertRegex(title, "^The test faces of each emotion, how many were recognized, and what they were predicted")
+        self.assertRegex(title, "^The test faces of each emotion, how many were recognized, and what they were")
         self.assertEqual(["faces", "correct", *helpers.EMOTIONS], header.split())
         self.assertEqual([[helpers.EMOTIONS[label], *map(str, [sum(row), row[label], *row])]
                           for label, row in enumerate(counts)], [line.split() for line in lines])
