@@ -109,8 +109,9 @@ class AnswersTest(ClassifyTestCase):
         """A model is restored into the graph of the session that it is given."""
         images = EmotionDetectorUtils.to_images(self.pixels)
         images[0, 0, 0], images[0, 0, 1] = 0, 1  # themselves are none beyond
-        with (mock.patch.object(EmotionDetector.FLAGS["logs_dir"], "_value", "logs"),
-              tf.Session(graph=tf.Graph()) as sess):
+        sess = tf.Session(graph=tf.Graph())
+        self.addCleanup(sess.close)
+        with mock.patch.object(EmotionDetector.FLAGS["logs_dir"], "_value", "logs"):
             self.assertEqual("", EmotionDetectorTest.restore_model(sess))
             if value is None:
                 answers = EmotionDetectorTest.classify(sess, images)

@@ -84,8 +84,8 @@ class TrainingTest(helpers.TestCase):
         labels = np.array([3] * 40)
         labels[order[:3]], labels[order[4:20]] = 4, 1
         helpers.write_csv("data/train.csv", labels, helpers.faces(40)[1])
-        output = self.assert_well(helpers.train("--max_iterations=1"))
-        self.assertIn("\nAlways answering happy: 0.250000\n", output)
+        for flag in "--max_iterations=1", "--mode=test":
+            self.assertIn("\nAlways answering happy: 0.250000\n", self.assert_well(helpers.train(flag)))
 
     def test_practice_faces_are_told_where_a_model_learns_and_where_it_answers(self):
         result = helpers.run_script(EmotionDetector, "--logs_dir=logs", "--max_iterations=1")
@@ -167,11 +167,6 @@ class EarlierRunTest(helpers.TestCase):
         super().setUp()
         helpers.write_model()
 
-    def write_other_data(self):
-        """Replace the data, whose files are links."""
-        shutil.rmtree("data")
-        helpers.write_data(count=41)
-
     def test_with_dropout_a_resumed_run_draws_other_dropout(self):
         """So its weights are others than those of the run that was not disturbed, though not far from them."""
         expected = variables("logs/model.ckpt-30")["W_fc2"]
@@ -200,9 +195,14 @@ class EarlierRunTest(helpers.TestCase):
         self.assertEqual(before, helpers.states("logs"))
         self.assertLessEqual({*os.listdir("logs"), "model.ckpt-31.index"}, {*os.listdir("copy")})
 
-    def test_a_model_is_not_trained_on_with_other_data_but_may_be_tested_on_it(self):
+    @helpers.cases(0, -1)
+    def test_a_model_is_not_trained_on_with_other_data_but_may_be_tested_on_it(self, place):
+        """One pixel of a validation face, and one of a training face, is another."""
         before, path = helpers.states("logs"), f"{self.folder}/logs/model.ckpt-30"
-        self.write_other_data()
+        labels, pixels = helpers.faces(40)
+        pixels[np.random.RandomState(0).permutation(40)[place], 2000] += 1
+        os.remove("data/train.csv")
+        helpers.write_csv("data/train.csv", labels, pixels)
         self.assert_stated(helpers.train("--max_iterations=32"),
                            f"^Error: {path} was trained on other data: .*--logs_dir.*--data_dir")
         self.assertEqual(before, helpers.states("logs"))
