@@ -103,7 +103,7 @@ class DamageTest(CheckpointTest):
     @helpers.cases(
         (tf.errors.ResourceExhaustedError(None, None, "OOM when allocating\nat length"), "OOM when allocating"),
         (tf.errors.ResourceExhaustedError(
-            None, None, "2 root error(s) found.\n  (0) RESOURCE_EXHAUSTED: OOM\n\t [[{{node}}]]\n  (1) UNKNOWN"), "OOM"),
+            None, None, "2 root error(s) found.\n  (0) RESOURCE_EXHAUSTED: OOM\n\t [[{{node}}]]\n  (1) OTHER"), "OOM"),
         (MemoryError(), "MemoryError"), (OSError(5, "Input/output error", "/x"), "/x: Input/output error"))
     def test_what_is_no_fault_of_the_model_is_told_as_it_is(self, error, words):
         """Of several causes, which a GPU has, the first."""

@@ -35,8 +35,9 @@ FOREIGN = ("TF2_BEHAVIOR", "TPU_", "KMP_", "HDF5_", "ENABLE_RUNTIME_UPTIME")  # 
 
 def run_python(code, *args, **environment):
     """Run a program with the project importable; as `helpers.finish`."""
+    environment = helpers.ENVIRONMENT | {"PYTHONPATH": helpers.ROOT} | environment
     result = subprocess.run([sys.executable, *args, "-c", code], stdin=subprocess.DEVNULL, capture_output=True,
-                            text=True, env=helpers.ENVIRONMENT | {"PYTHONPATH": helpers.ROOT} | environment, check=False)
+                            text=True, env=environment, check=False)
     return result.returncode, result.stdout, result.stderr
 
 
