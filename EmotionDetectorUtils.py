@@ -470,9 +470,9 @@ def open_pyplot():
         return plt
     try:
         plt.ioff()
-        figure = plt.figure()
-        plt.close(figure)
-        if not figure.canvas.required_interactive_framework:
+        toolkit = plt.figure().canvas.required_interactive_framework
+        plt.close()
+        if not toolkit:
             raise ImportError(f"{plt.get_backend()} draws files; is there a display, and a toolkit such as tkinter?")
     except Exception as error:  # of five toolkits
         raise UserError(f"matplotlib cannot open a window ({first_cause(error)}): use --figure=FILE.png.") from error

@@ -9,10 +9,13 @@ import subprocess
 import sys
 import time
 import unittest
+from unittest import mock
 
 import helpers
 import tensorflow.compat.v1 as tf
 from PIL import Image
+
+import EmotionDetectorUtils
 
 # Prints what a call changes of its process and its environment.
 PROBE = """
@@ -104,6 +107,14 @@ class ScriptsTest(helpers.TestCase):
     def test_a_window_that_cannot_be_opened(self, backend):
         self.assert_stated(helpers.finish(self.start_looking(MPLBACKEND=backend)),
                            "^Error: matplotlib cannot open a window [(][^)]+.*--figure=FILE.png")
+
+    @mock.patch("matplotlib.pyplot.figure")
+    def test_a_window_that_can_be_opened(self, figure):
+        """A closed figure no longer says which toolkit it was of."""
+        canvas = figure.return_value.canvas = mock.Mock(required_interactive_framework="tk")
+        with mock.patch("matplotlib.pyplot.close", side_effect=lambda *_: canvas.configure_mock(
+                required_interactive_framework=None)):
+            self.assertIs(sys.modules["matplotlib.pyplot"], EmotionDetectorUtils.open_pyplot())
 
 
 class ProcessTest(helpers.TestCase):
