@@ -127,7 +127,9 @@ class ProcessTest(helpers.TestCase):
         return {name: value for name, value in json.loads(output).items() if not name.startswith(FOREIGN)}, errors
 
     def test_what_a_script_sets(self):
-        default, (changed, errors) = str(signal.SIG_DFL), self.probe("utils.prepare_script()", MPLBACKEND="module://x")
+        first = "signal.signal(signal.SIGINT, signal.default_int_handler)"  # in the background it may be ignored
+        changed, errors = self.probe("utils.prepare_script()", first=first, MPLBACKEND="module://x")
+        default = str(signal.SIG_DFL)
         changed.pop("TF_DETERMINISTIC_OPS", None)  # with a GPU
         self.assertEqual({"SIGINT": default, "SIGPIPE": default, "ignoring": True, "frozen": True, "matplotlib": 40,
                           "errors": "backslashreplace", "TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "1",
