@@ -263,6 +263,7 @@ class WindowTest(ClassifyTestCase):
             before = photograph.patches[0].get_bbox().bounds, bars.get_title()
             self.drag(photograph, (50, 60), (56, 90))  # 6 pixels wide
             self.drag(photograph, (50, 60), (50, 60))  # a click
+            self.drag(photograph, (50, 60), (50, 90))  # no width: as a click
             self.assertEqual(before, (photograph.patches[0].get_bbox().bounds, bars.get_title()))
 
         output = self.assert_stated(self.show(act, "black.png"), "^Error: --box=50,60,6,30 does not lie in /", 0)

@@ -90,7 +90,7 @@ BAD = {
     "label happy": (data(f'happy,"{TEXTS[0]}"', *ROWS), "face 1: Emotion holds 'happy'"),
     "2303 values": (data(ROWS[0], f'0,"{TEXTS[0][:-4].strip()}"', *ROWS), "face 2: Pixels holds 2303 values, expected"),
     "2305 values": (data(*ROWS, changed(0, "1 2")), "face 13: Pixels holds 2305 values"),
-    "256": (data(*ROWS, changed(0, 256)), "face 13: Pixels holds '256', .*0 to 255"),
+    "256": (data(*ROWS, changed(0, "255 256")), "face 13: Pixels holds '256', .*0 to 255"),
     "-1": (data(changed(0, -1), *ROWS), "face 1: Pixels holds '-1'"),
     "more than 64 bits": (data(changed(0, 2 ** 64 + 1), *ROWS), "face 1: Pixels holds '1844"),
     "cut off, no quotes": (data(*ROWS).replace(b'"', b"")[:-3000], "face 12: Pixels holds .* values")}
