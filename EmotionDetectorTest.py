@@ -42,7 +42,8 @@ def main(argv):
     answers = []
     with tf.Session(config=tf.ConfigProto(device_count={"GPU": 0})) as sess:  # one answer on every machine
         notice = restore_model(sess)
-        with open(FLAGS.csv or os.devnull, "w", 1, "utf-8", "surrogateescape", "") as file:
+        with open(FLAGS.csv or os.devnull, "w", buffering=1, newline="", encoding="utf-8",
+                  errors="surrogateescape") as file:  # line by line; a path keeps its bytes
             table = csv.writer(file, lineterminator="\n")
             table.writerow(("path", "emotion", *EMOTIONS))
             for name, image in each_readable(lambda name: read_image(name, FLAGS.box), names):

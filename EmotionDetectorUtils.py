@@ -606,7 +606,8 @@ def main(_argv):
     from matplotlib import pyplot as plt
 
     # Book: import EmotionDetectorUtils
-    # Book: EmotionDetectorUtils.read_data(FLAGS.data_dir)
+    # Book: train_images, train_labels, valid_images, valid_labels, test_images =
+    # Book:     EmotionDetectorUtils.read_data(FLAGS.data_dir)
     train_images, train_labels, valid_images, valid_labels, test_images = read_data(FLAGS.data_dir)
     print("train images shape = ", train_images.shape)
     print("train labels shape = ", train_labels.shape)  # Not in the listing, but in its output

@@ -82,7 +82,8 @@ if step % 100 == 0:  valid_loss = sess.run(loss_val, feed_dict={input_dataset: v
 input_labels: valid_labels})  saver.save(sess, FLAGS.logs_dir + 'model.ckpt', global_step=step)
 """
 LOOK_REPLACED = """
-FLAGS = tf.flags.FLAGS  import EmotionDetectorUtils  EmotionDetectorUtils.read_data(FLAGS.data_dir)
+FLAGS = tf.flags.FLAGS  import EmotionDetectorUtils
+train_images, train_labels, valid_images, valid_labels, test_images =  EmotionDetectorUtils.read_data(FLAGS.data_dir)
 tf.flags.DEFINE_string("data_dir", "EmotionDetector/", "Path to data files")
 """
 
