@@ -1,9 +1,7 @@
-"""What the tests share: small data files, and a script run as from the command line.
-
-Importing it prepares a test: the project's root becomes importable, and TensorFlow silent.
-"""
+"""What the tests share: small data files, and scripts run as from the command line, with TensorFlow silent."""
 import contextlib
 import functools
+import gc
 import glob
 import io
 import os
@@ -35,6 +33,7 @@ import EmotionDetectorTest
 EMOTIONS = list(EmotionDetectorUtils.EMOTIONS)
 cases = parameterized.parameters  # a test for each of them
 tf.logging.set_verbosity(tf.logging.FATAL)
+gc.set_threshold(20000)  # a graph is of thousands of objects: the tests take a tenth less time
 
 
 class TestCase(parameterized.TestCase):
@@ -42,10 +41,10 @@ class TestCase(parameterized.TestCase):
 
     def setUp(self):
         super().setUp()
-        self.folder = temporary_folder(self.addCleanup)
-        silence = contextlib.redirect_stderr(io.StringIO())  # notices that are no part of the test
-        silence.__enter__()
-        self.addCleanup(silence.__exit__, None, None, None)
+        self.folder = os.path.realpath(self.enter_context(tempfile.TemporaryDirectory()))
+        self.addCleanup(os.chdir, os.getcwd())
+        os.chdir(self.folder)
+        self.enter_context(contextlib.redirect_stderr(io.StringIO()))  # notices that are no part of the test
 
     def assert_stated(self, result, pattern, status=1):
         """One sentence on standard error, and the exit status; the output is returned."""
@@ -64,20 +63,20 @@ class TestCase(parameterized.TestCase):
         return result[1]
 
 
-def temporary_folder(add_cleanup):
-    """Make a folder, and make it the current one, until the clean-up."""
-    folder = tempfile.TemporaryDirectory()
-    add_cleanup(folder.cleanup)
-    add_cleanup(os.chdir, os.getcwd())
-    os.chdir(os.path.realpath(folder.name))
-    return os.getcwd()
-
-
 def states(folder):
     """Which file each path in a folder is, when it was written, and its size: faster than what it holds."""
     paths = filter(os.path.isfile, glob.glob(os.path.join(folder, "**"), recursive=True))
     found = {path: os.stat(path) for path in paths}
     return {path: (state.st_ino, state.st_mtime_ns, state.st_size) for path, state in found.items()}
+
+
+def write(name, content):
+    """Write text or bytes into a file, whose folder is made; what is there, perhaps a link, is replaced."""
+    os.makedirs(os.path.dirname(name) or ".", exist_ok=True)
+    if os.path.lexists(name):
+        os.remove(name)
+    with open(name, "wb") as file:
+        file.write(content if isinstance(content, bytes) else content.encode())
 
 
 def faces(count, seed=0):
@@ -92,12 +91,11 @@ def faces(count, seed=0):
 
 def write_csv(path, labels, pixels):
     """Write faces as Kaggle does; `labels` is None for a test set without them."""
-    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-    with open(path, "w") as file:
-        print("Pixels" if labels is None else "Emotion,Pixels", file=file)
-        for row in range(len(pixels)):
-            text = '"' + " ".join(map(str, pixels[row].tolist())) + '"'
-            print(text if labels is None else f"{labels[row]},{text}", file=file)
+    rows = ['"' + " ".join(map(str, face)) + '"' for face in pixels.tolist()]
+    if labels is None:
+        write(path, "\n".join(["Pixels", *rows, ""]))
+    else:
+        write(path, "\n".join(["Emotion,Pixels", *map("{},{}".format, labels, rows), ""]))
 
 
 def write_data(count=40):

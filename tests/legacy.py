@@ -5,7 +5,7 @@
 imports this project's EmotionDetector.py, trains its network for eight steps without dropout,
 and prints as JSON: the losses; the answers to three faces before and after; name, shape and mean
 absolute value of each variable. It runs with TensorFlow 1.6 and Python 3.6 as with today's, so
-that the same file answers the same question in both. tests/test_legacy.py holds the answer of
+that the same file answers the same question in both. tests/test_model.py holds the answer of
 TensorFlow 1.15.5.
 
 The inputs decide: with noise for faces, small weights and no biases, rounding alone moves the
@@ -58,7 +58,7 @@ def build():
     pred = EmotionDetector.emotion_cnn(dataset, 1.0)
     loss_val = EmotionDetector.loss(pred, labels)
     train_op = tf.train.AdamOptimizer(EmotionDetector.LEARNING_RATE).minimize(loss_val, global_step)
-    return dataset, labels, tf.nn.softmax(pred), loss_val, train_op
+    return dataset, labels, tf.nn.softmax(pred, name="output"), loss_val, train_op
 
 
 def set_weights(sess, weights):

@@ -5,6 +5,7 @@ import shutil
 from unittest import mock
 
 import helpers
+import legacy
 import numpy as np
 import tensorflow.compat.v1 as tf
 
@@ -13,14 +14,6 @@ import EmotionDetectorTest
 import EmotionDetectorUtils
 
 INDEX, META, DATA = ".index", ".meta", ".data-00000-of-00001"
-
-
-def write(name, content):
-    """Replace a file, which may be a link, by bytes."""
-    if os.path.lexists(name):
-        os.remove(name)
-    with open(name, "wb") as file:
-        file.write(content)
 
 
 def rename(before, after):
@@ -37,55 +30,53 @@ def remove_all_but(*endings):
 
 
 class CheckpointTest(helpers.TestCase):
-
     def setUp(self):
         super().setUp()
         helpers.write_model()
         helpers.write_pictures(helpers.faces(1)[1])
 
-    def assert_restored(self, iterations=31):
-        """Classifying and training find the model of so many iterations; nothing is said but that."""
-        self.assert_well(helpers.classify("face00.png"))
-        output = self.assert_well(helpers.train("--max_iterations=1"))
-        self.assertIn(f"Model Restored!\nThe model is trained: {iterations} iterations are done.", output)
+    def find(self, folder="logs"):
+        """The model that both scripts find in a folder; as `helpers.finish`."""
+        def main(_):
+            with EmotionDetector.checkpoint_errors():
+                ckpt = tf.train.get_checkpoint_state(folder)
+                path = EmotionDetector.find_checkpoint(ckpt, needed=True).model_checkpoint_path
+                print(path.removeprefix(f"{self.folder}/{folder}/"))
 
-    def assert_all_tell(self, pattern):
-        """Training on and classifying tell one error and change no file."""
-        before = helpers.states("logs")
-        self.assert_stated(helpers.classify("face00.png"), pattern)
-        self.assert_stated(helpers.train("--max_iterations=32"), pattern)
-        self.assertEqual(before, helpers.states("logs"))
+        return helpers.run_script(EmotionDetector, f"--logs_dir={folder}", main=main)
+
+    def assert_found(self, name):
+        self.assertEqual(f"{name}\n", self.assert_well(self.find()))
 
     def assert_not_restored(self):
-        self.assert_all_tell(rf"^Error: The model in {self.folder}/logs cannot be restored \(.+\): name another folder "
-                             "with --logs_dir, or bring it back from a copy.$")
+        """Training on and classifying tell it and change no file."""
+        before = helpers.states("logs")
+        for result in helpers.classify("face00.png"), helpers.train("--max_iterations=32"):
+            self.assert_stated(result, rf"^Error: The model in {self.folder}/logs cannot be restored \(.+\): name "
+                               "another folder with --logs_dir, or bring it back from a copy.$")
+        self.assertEqual(before, helpers.states("logs"))
 
 
 class DamageTest(CheckpointTest):
-
-    @helpers.cases((INDEX, 0), (INDEX, 0.5), (META, 0), (META, 0.5), (DATA, 0.5), (META, b"<!DOCTYPE html>\n"))
-    def test_a_truncated_file_or_one_of_another_kind(self, ending, content):
-        with open(f"logs/model.ckpt-30{ending}", "rb") as file:
+    @helpers.cases((INDEX, 0), (INDEX, 0.5), (META, 0), (META, 0.5), (DATA, 0.5))
+    def test_a_truncated_file(self, ending, share):
+        path = f"logs/model.ckpt-30{ending}"
+        with open(path, "rb") as file:
             whole = file.read()
-        content = content if isinstance(content, bytes) else whole[:int(content * len(whole))]
-        write(f"logs/model.ckpt-30{ending}", content)
+        helpers.write(path, whole[:int(share * len(whole))])
         self.assert_not_restored()
 
     def test_without_its_graph_a_model_is_restored(self):
         os.remove("logs/model.ckpt-30.meta")
-        self.assert_restored()
-
-    @helpers.cases((INDEX, "model.ckpt-30.index is missing: bring it back"),
-                                      (DATA, f"cannot be restored .*model.ckpt-30{DATA}; No such file"))
-    def test_without_its_index_or_data(self, ending, pattern):
-        os.remove(f"logs/model.ckpt-30{ending}")
-        self.assert_all_tell(f"^Error: .*{self.folder}/logs.*{pattern}")
+        self.assert_well(helpers.classify("face00.png"))
+        output = self.assert_well(helpers.train("--max_iterations=1"))
+        self.assertIn("Model Restored!\nThe model is trained: 31 iterations are done.", output)
 
     @helpers.cases(b"", b"\x80\xff\x00", b"model_checkpoint_path: x\n", b'\xef\xbb\xbfmodel_checkpoint_path: "x"\n')
     def test_a_file_checkpoint_that_cannot_be_read_is_not_taken_for_none(self, content):
-        write("logs/checkpoint", content)
-        self.assert_all_tell(f"^Error: ({self.folder}/logs/checkpoint cannot be read: expected the line "
-                             f"model_checkpoint_path: \"NAME\"|The model in {self.folder}/logs cannot be restored )")
+        helpers.write("logs/checkpoint", content)
+        self.assert_stated(self.find(), f"^Error: ({self.folder}/logs/checkpoint cannot be read: expected the line "
+                           f"model_checkpoint_path: \"NAME\"|The model in {self.folder}/logs cannot be restored )")
 
     @helpers.cases({"W_conv1": [3, 3, 1, 32]}, {"kernel": [5, 5, 1, 32]})
     def test_another_network(self, **variables):
@@ -119,61 +110,57 @@ class DamageTest(CheckpointTest):
 class FindingTest(CheckpointTest):
     """The model is what `checkpoint` names, in this folder; without that file the whole one of the highest number."""
 
-    @helpers.cases((r"C:\\Users\\x\\logs\\model.ckpt-30", 31), ("/home/x/model.ckpt-30", 31), ("model.ckpt-0", 1))
-    def test_what_checkpoint_names_perhaps_on_another_machine(self, path, iterations):
-        write("logs/checkpoint", f'model_checkpoint_path: "{path}"\nall_model_checkpoint_paths: "{path}"\n'.encode())
-        self.assert_restored(iterations)
+    @helpers.cases((r"C:\\Users\\x\\logs\\model.ckpt-30", 30), ("/home/x/model.ckpt-30", 30), ("model.ckpt-0", 0))
+    def test_what_checkpoint_names_perhaps_on_another_machine(self, path, step):
+        helpers.write("logs/checkpoint", f'model_checkpoint_path: "{path}"\nall_model_checkpoint_paths: "{path}"\n')
+        self.assert_found(f"model.ckpt-{step}")
 
     @helpers.cases("model.ckpt-9", "model.ckpt", "best.ckpt-29")
     def test_without_checkpoint_the_highest_number_counts(self, lower):
         """By number, not by letters, where 9 comes after 30."""
         os.remove("logs/checkpoint")
         rename("model.ckpt-0", lower)
-        self.assert_restored()
+        self.assert_found("model.ckpt-30")
 
     @helpers.cases(INDEX, META, DATA, DATA + ".tempstate17")
     def test_without_checkpoint_a_part_of_a_higher_number_does_not_count(self, ending):
         os.remove("logs/checkpoint")
-        os.link(f"logs/model.ckpt-30{ending.partition('.temp')[0]}", f"logs/model.ckpt-100{ending}")
-        self.assert_restored()
+        helpers.write(f"logs/model.ckpt-100{ending}", "")
+        self.assert_found("model.ckpt-30")
 
     @helpers.cases("model.ckpt-best", "best_model.ckpt", "69-9.91")
     def test_weights_under_any_name(self, name):
         remove_all_but("-30.index", "-30.meta", "-30" + DATA)
         rename("model.ckpt-30", name)
-        self.assert_restored()
+        self.assert_found(name)
+        self.assert_well(helpers.classify("face00.png"))
 
     @helpers.cases(("-30" + DATA,), ("-30" + DATA, "-30.meta"), ("-30.index",))
     def test_parts_of_a_model_never_start_from_step_0(self, *endings):
         remove_all_but(*endings)
-        self.assert_all_tell(f"^Error: .*{self.folder}/logs.*(is missing|data-00000-of-00001; No such file)")
+        self.assert_stated(helpers.train("--max_iterations=32"), f"^Error: .*{self.folder}/logs.*("
+                           "model.ckpt-30.index is missing: bring it back|data-00000-of-00001; No such file)")
 
     def test_what_a_kill_at_the_first_save_leaves_is_no_model(self):
         remove_all_but("-0.meta")
-        write("logs/model.ckpt-0.data-00000-of-00001.tempstate17", b"")
-        self.assert_stated(helpers.classify("face00.png"), f"^Error: {self.folder}/logs holds no model: ")
+        helpers.write("logs/model.ckpt-0.data-00000-of-00001.tempstate17", "")
+        self.assert_stated(self.find(), f"^Error: {self.folder}/logs holds no model: ")
         self.assertNotIn("Restored", self.assert_well(helpers.train("--max_iterations=1")))
 
-    @helpers.cases("absent", "empty")
-    def test_no_model(self, kind):
+    def test_no_model(self):
         shutil.rmtree("logs")
-        if kind == "empty":
-            os.mkdir("logs")
         for result in helpers.classify("face00.png"), helpers.train("--mode=test"):
             self.assert_stated(result, f"^Error: {self.folder}/logs holds no model: train one first.*download .*--logs")
-        self.assertEqual(kind == "empty", os.path.exists("logs"))
+        self.assertFalse(os.path.exists("logs"))
 
     @helpers.cases("logs/model.ckpt-30", "logs/model.ckpt-30.index", "logs/checkpoint", "model.ckpt-7", "face00.png")
     def test_a_file_or_a_model_s_name_is_no_folder(self, name):
-        before = helpers.states(".")
-        self.assert_stated(helpers.train(f"--logs_dir={name}"), f"^Error: {self.folder}/{name} is not a folder: ")
-        self.assertEqual(before, helpers.states("."))
+        self.assert_stated(self.find(name), f"^Error: {self.folder}/{name} is not a folder: ")
 
     @helpers.cases("run [2]", "run*", "a?", "back\\slash")
     def test_a_pattern_is_refused(self, folder):
         os.rename("logs", folder)
-        self.assert_stated(helpers.classify(f"--logs_dir={folder}", "face00.png"),
-                           f"^Error: --logs_dir={re.escape(folder)}: .* are a pattern: rename the folder.$")
+        self.assert_stated(self.find(folder), f"^Error: --logs_dir={re.escape(folder)}: .* are a pattern: rename the ")
 
     @helpers.cases("checkpoint", "model.ckpt-7", "run (2), 3", "\u00fcml\u00e4ut")
     def test_a_folder_may_have_other_names(self, folder):
@@ -201,13 +188,7 @@ def run_book_program(dropout, write_version=tf.train.SaverDef.V2):
     """Train one step and save in ./logs, in the graph that the chapter prints; return its answers without dropout."""
     with (tf.Graph().as_default(), tf.variable_scope("", use_resource=False), tf.Session() as sess,
           mock.patch.object(tf.nn, "dropout", lambda x, prob: dropout(x))):
-        input_dataset = tf.placeholder(tf.float32, [None, 48, 48, 1], name="input")
-        input_labels = tf.placeholder(tf.float32, [None, 7])
-        global_step = tf.Variable(0, trainable=False)
-        pred = EmotionDetector.emotion_cnn(input_dataset, 0.5)
-        tf.nn.softmax(pred, name="output")
-        loss_val = EmotionDetector.loss(pred, input_labels)
-        train_op = tf.train.AdamOptimizer(1e-3).minimize(loss_val, global_step)
+        input_dataset, input_labels, _, _, train_op = legacy.build()
         sess.run(tf.global_variables_initializer())
         labels, pixels = helpers.faces(20)
         feed = {input_dataset: EmotionDetectorUtils.to_images(pixels), input_labels: np.eye(7)[labels]}
@@ -220,7 +201,6 @@ def run_book_program(dropout, write_version=tf.train.SaverDef.V2):
 
 
 class BookCheckpointTest(helpers.TestCase):
-
     @helpers.cases(dropout_of_2016, dropout_of_today, dropout_of_a_reader)
     def test_it_gives_one_answer_that_without_dropout(self, dropout):
         expected = run_book_program(dropout)
@@ -241,11 +221,11 @@ class BookCheckpointTest(helpers.TestCase):
             self.assertIn("Model Restored!", self.assert_well(helpers.train(*args)))
         self.assertEqual(3, tf.train.load_variable("logs/model.ckpt-2", "Variable"))
 
-    @helpers.cases("--mode=test", "--max_iterations=3")
-    def test_drawn_faces_are_never_taken_for_its_data(self, flag):
+    def test_drawn_faces_are_never_taken_for_its_data(self):
         run_book_program(dropout_of_today)
         before = helpers.states("logs")
-        with mock.patch.object(EmotionDetectorUtils, "draw_faces", lambda count, seed: helpers.faces(20, seed)):
-            status, _, errors = helpers.run_script(EmotionDetector, "--logs_dir=logs", flag)
-        self.assertEqual((1, before), (status, helpers.states("logs")))
-        self.assertRegex(errors, f"\nError: {self.folder}/logs/model.ckpt-0 does not say .*: name its data with --data")
+        for flag in "--mode=test", "--max_iterations=3":
+            with mock.patch.object(EmotionDetectorUtils, "draw_faces", lambda count, seed: helpers.faces(20, seed)):
+                status, _, errors = helpers.run_script(EmotionDetector, "--logs_dir=logs", flag)
+            self.assertEqual((1, before), (status, helpers.states("logs")))
+            self.assertRegex(errors, f"\nError: {self.folder}/logs/model.ckpt-0 does not say .*: name its data with -")

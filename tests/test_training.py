@@ -6,18 +6,17 @@ import io
 import os
 import re
 import shutil
-import signal
+import sys
 import threading
-import warnings
 from unittest import mock
 
 import helpers
 import numpy as np
 import tensorflow.compat.v1 as tf
 from matplotlib.figure import Figure
-from PIL import Image
 
 import EmotionDetector
+import EmotionDetectorUtils
 
 
 def losses(output, kind="Training"):
@@ -35,12 +34,6 @@ def scalars(folder):
     return found
 
 
-def variables(path):
-    """The variables of a checkpoint: {name: array}."""
-    reader = tf.train.load_checkpoint(path)
-    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
-
-
 def drawn(run, *args):
     """What a function returns, and what it draws: {file: figure}."""
     with mock.patch.object(Figure, "savefig", autospec=True, side_effect=Figure.savefig) as savefig:
@@ -49,7 +42,6 @@ def drawn(run, *args):
 
 
 class TrainingTest(helpers.TestCase):
-
     def setUp(self):
         super().setUp()
         helpers.write_data(count=20)
@@ -57,26 +49,17 @@ class TrainingTest(helpers.TestCase):
     def test_a_short_run(self):
         output = self.assert_well(helpers.train("--max_iterations=106"))
         training, validation = losses(output), losses(output, "Validation")
-        self.assertStartsWith(output, "Train size: 18\nValidation size: 2\nTest size: 9\nTraining Loss: 1.96")
-        self.assertRegex(output, r"\n\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6} Validation Loss: 1\.9")
-        self.assertRegex(output, r"\nValidation Accuracy: [01]\.\d{6}\nAlways answering \w+: [01]\.\d{6}\n$")
+        self.assertRegex(output, r"^Train size: 18\nValidation size: 2\nTest size: 9\nTraining Loss: 1\.96\d{4}\n"
+                         r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6} Validation Loss: 1\.9\d{5}\n(.+\n)+"
+                         r"Validation Accuracy: [01]\.\d{6}\nAlways answering \w+: [01]\.\d{6}\n$")
         self.assertEqual((11, 3), (len(training), len(validation)))
         self.assertLess(training[-1], training[0] / 2)
-        self.assertEqual({f"model.ckpt-{step}.{ending}" for step in (0, 100, 105)
-                          for ending in ("index", "meta", "data-00000-of-00001")},
-                         {os.path.basename(path) for path in glob.glob("logs/model.ckpt*")})
+        self.assertCountEqual([f"logs/model.ckpt-{step}.{ending}" for step in (0, 100, 105)
+                               for ending in ("index", "meta", "data-00000-of-00001")], glob.glob("logs/model.ckpt*"))
         recorded = scalars("logs")
         total = [recorded["Entropy"][step] + 0.01 * recorded["Reg_loss"][step] for step in range(0, 106, 10)]
         np.testing.assert_allclose(total, training, atol=1e-5)
-        self.assertEqual([0, 100, 105], [*recorded["Validation_loss"]])
-        np.testing.assert_allclose([*recorded["Validation_loss"].values()], validation, atol=1e-5)
         self.assertEqual(8, sum(tag.split("/")[-1][:2] in ("W_", "b_") for tag in recorded))
-
-    def test_the_constants_are_the_book_s(self):
-        names = ("BATCH_SIZE", "LEARNING_RATE", "MAX_ITERATIONS", "REGULARIZATION", "IMAGE_SIZE", "NUM_LABELS")
-        self.assertEqual([128, 1e-3, 1001, 1e-2, 48, 7], [getattr(EmotionDetector, name) for name in names])
-        self.assertEqual(["EmotionDetector/", "logs/EmotionDetector_logs/", "train", 1001], [
-            EmotionDetector.FLAGS[name].default for name in ("data_dir", "logs_dir", "mode", "max_iterations")])
 
     def test_the_most_frequent_emotion_of_the_training_faces_is_named(self):
         """Not that of the validation faces, of which there are three that are sad, and one happy."""
@@ -92,21 +75,16 @@ class TrainingTest(helpers.TestCase):
         output = self.assert_stated(result, f"No train.csv in {self.folder}/EmotionDetector: practising .*Edition", 0)
         self.assertIn("Train size: 3761\nValidation size: 417\nTest size: 1312\n", output)
         np.testing.assert_allclose([1.969239, 1.972940], [*losses(output), *losses(output, "Validation")], atol=2e-5)
-        name, = helpers.write_pictures(helpers.faces(1)[1])
-        self.assert_stated(helpers.classify(name), "logs/model.ckpt-0 was trained on .* has never seen a photograph", 0)
+        answer = helpers.classify(*helpers.write_pictures(helpers.faces(1)[1]))
+        self.assert_stated(answer, "logs/model.ckpt-0 was trained on .* has never seen a photograph", 0)
 
     @helpers.cases("--mode=tets", "--max_iterations=0", "--max_iteration=5", "--logs_dir=", "train")
     def test_wrong_usage(self, argument):
         self.assert_stated(helpers.train(argument), f"^Error: .*{argument.split('=')[0].strip('-')}.*--help lists", 2)
         self.assertFalse(os.path.exists("logs"))
 
-    def test_a_home_folder_is_found(self):
-        with mock.patch.dict(os.environ, HOME="/home/of/mine"):
-            self.assert_stated(helpers.train("--data_dir=~/data"), "^Error: /home/of/mine/data/train.csv is missing")
-
-    @helpers.EmotionDetectorUtils.new_graph()
+    @EmotionDetectorUtils.new_graph()
     def test_in_batches_each_row_counts_once(self):
-        """In the order of the rows, and in the mean, whatever the last batch's size."""
         values = (np.random.RandomState(0).rand(300) * np.linspace(1, 9, 300)).astype(np.float32)
         rows = tf.placeholder(tf.float32, [None])
         with tf.Session() as sess:
@@ -116,14 +94,14 @@ class TrainingTest(helpers.TestCase):
 
     def test_faces_that_no_batch_holds_are_told_if_more_than_one_in_a_hundred(self):
         """Against the batches themselves, of 300 sizes."""
+        expected = ""
         for rows in [*range(1, 300), 3761]:
             images = np.arange(rows)
             held = {row for step in range(rows) for row in EmotionDetector.get_next_batch(images, images, step)[0]}
-            unused = rows - len(held)
-            with contextlib.redirect_stderr(io.StringIO()) as errors:
-                EmotionDetector.warn_of_unused(rows)
-            self.assertRegex(errors.getvalue(), f"^{unused} of the {rows} training faces are never trained on: .*\n$"
-                             if unused > rows / 100 else "^$", f"{rows} rows")
+            if len(held) < 0.99 * rows:
+                expected += f"{rows - len(held)} of the {rows} training faces are never trained on: .*\n"
+            EmotionDetector.warn_of_unused(rows)
+        self.assertRegex(sys.stderr.getvalue(), f"^{expected}$")
 
     def test_without_dropout_an_interrupted_run_is_an_undisturbed_one(self):
         """Its losses, and all 27 variables at its end: weights, Adam's state and the step."""
@@ -131,22 +109,22 @@ class TrainingTest(helpers.TestCase):
             undisturbed = self.assert_well(helpers.train("--max_iterations=11", "--logs_dir=undisturbed"))
             self.assert_well(helpers.train("--max_iterations=6"))
             resumed = self.assert_well(helpers.train("--max_iterations=11"))
-        self.assertIn("Model Restored!\n", resumed)
         np.testing.assert_allclose(losses(undisturbed)[1:], losses(resumed), atol=1e-6)
-        expected, found = variables("undisturbed/model.ckpt-10"), variables("logs/model.ckpt-10")
-        self.assertEqual((27, expected.keys(), 11), (len(found), found.keys(), found["Variable"]))
-        for name in expected:
-            np.testing.assert_allclose(expected[name], found[name], atol=1e-5, err_msg=name)
+        readers = [tf.train.load_checkpoint(f"{logs}/model.ckpt-10") for logs in ("undisturbed", "logs")]
+        names = readers[0].get_variable_to_shape_map()
+        self.assertEqual((27, 11), (len(names), readers[1].get_tensor("Variable")))
+        for name in names:
+            np.testing.assert_allclose(*(reader.get_tensor(name) for reader in readers), atol=1e-5, err_msg=name)
 
     def test_no_step_is_printed_recorded_or_saved_twice(self):
         """Runs that end in the middle of ten steps, and at one that is printed."""
-        output = "".join(self.assert_well(helpers.train(f"--max_iterations={count}")) for count in (6, 11, 22))
-        self.assertLen(losses(output), 3)  # steps 0, 10, 20
+        output = "".join(self.assert_well(helpers.train(f"--max_iterations={count}")) for count in (2, 11, 12))
+        self.assertLen(losses(output), 2)
         recorded = scalars("logs")
-        self.assertEqual([[0, 10, 20], [0, 5, 10, 21]], [[*recorded["Entropy"]], [*recorded["Validation_loss"]]])
+        self.assertEqual([0, 10], [*recorded["Entropy"]])
+        self.assertEqual([0, 1, 10, 11], [*recorded["Validation_loss"]])
         np.testing.assert_allclose([*recorded["Validation_loss"].values()], losses(output, "Validation"), atol=1e-5)
-        self.assertEqual({f"model.ckpt-{step}.index" for step in (0, 5, 10, 21)},
-                         {name for name in os.listdir("logs") if name.endswith(".index")})
+        self.assertCountEqual([f"logs/model.ckpt-{step}.index" for step in (0, 1, 10, 11)], glob.glob("logs/*.index"))
 
     def test_curve_and_graph_lie_there_before_the_weights(self):
         """A kill between them would otherwise leave a model without its graph, and a gap in the curve."""
@@ -162,19 +140,16 @@ class TrainingTest(helpers.TestCase):
 
 
 class EarlierRunTest(helpers.TestCase):
-
     def setUp(self):
         super().setUp()
         helpers.write_model()
 
     def test_with_dropout_a_resumed_run_draws_other_dropout(self):
-        """So its weights are others than those of the run that was not disturbed, though not far from them."""
-        expected = variables("logs/model.ckpt-30")["W_fc2"]
+        undisturbed = scalars("logs")["Entropy"][10]
         tf.train.update_checkpoint_state("logs", "model.ckpt-0")
-        self.assertIn("Model Restored!", self.assert_well(helpers.train("--max_iterations=31")))
-        difference = abs(variables("logs/model.ckpt-30")["W_fc2"] - expected)
-        self.assertGreater(difference.max(), 1e-3)
-        self.assertLess(difference.mean(), 0.01)
+        resumed, = losses(self.assert_well(helpers.train("--max_iterations=11")))
+        self.assertGreater(abs(resumed - undisturbed), 1e-4)
+        self.assertLess(abs(resumed - undisturbed), 0.2)
 
     def test_a_finished_run_changes_no_file(self):
         before = helpers.states("logs")
@@ -197,28 +172,21 @@ class EarlierRunTest(helpers.TestCase):
 
     @helpers.cases(0, -1)
     def test_a_model_is_not_trained_on_with_other_data_but_may_be_tested_on_it(self, place):
-        """One pixel of a validation face, and one of a training face, is another."""
         before, path = helpers.states("logs"), f"{self.folder}/logs/model.ckpt-30"
         labels, pixels = helpers.faces(40)
-        pixels[np.random.RandomState(0).permutation(40)[place], 2000] += 1
-        os.remove("data/train.csv")
+        pixels[np.random.RandomState(0).permutation(40)[place], 2000] += 1  # of a validation or of a training face
         helpers.write_csv("data/train.csv", labels, pixels)
         self.assert_stated(helpers.train("--max_iterations=32"),
                            f"^Error: {path} was trained on other data: .*--logs_dir.*--data_dir")
         self.assertEqual(before, helpers.states("logs"))
         self.assert_stated(helpers.train("--mode=test"), f"^{path} was trained on other data than it is tested on", 0)
 
-    def test_another_test_set_is_no_other_data(self):
-        os.remove("data/test.csv")
-        self.assertIn("Model Restored!", self.assert_well(helpers.train("--max_iterations=31")))
-
     def test_both_losses_of_all_runs_are_drawn_up_to_this_run_s_last_step(self):
-        """After its models were removed, an older one's curve does not go on behind the new one's."""
         for path in [*glob.glob("logs/model.ckpt*"), "logs/checkpoint"]:
             os.remove(path)
-        first, _ = drawn(helpers.train, "--max_iterations=6")
-        second, figures = drawn(helpers.train, "--max_iterations=11")
-        output = self.assert_well(first) + self.assert_well(second)
+        output = self.assert_well(helpers.train("--max_iterations=6"))
+        result, figures = drawn(helpers.train, "--max_iterations=11")
+        output += self.assert_well(result)
         axes, = figures["loss.png"].axes
         names = ["training, dropout on", "validation, dropout off"]
         self.assertEqual(names, [line.get_label() for line in axes.lines])
@@ -244,30 +212,15 @@ class EarlierRunTest(helpers.TestCase):
 
 
 class StoppedTest(helpers.TestCase):
-    """Whatever stops a run is stated, and the checkpoint before it stays; the process is as it was before."""
-
-    def setUp(self):
-        super().setUp()
-        helpers.write_model()
-        self.process = self.of_the_process()
-        self.before = helpers.states("logs")
-
-    def of_the_process(self):
-        """What a run must leave as it is."""
-        handlers = [signal.getsignal(getattr(signal, name)) for name in ("SIGINT", "SIGTERM", "SIGPIPE")]
-        return (*handlers, threading.excepthook, tf.logging.get_verbosity(), list(warnings.filters),
-                Image.MAX_IMAGE_PIXELS, dict(os.environ))
-
-    def test_a_run_leaves_the_process_as_it_is(self):
-        self.assert_well(helpers.train("--max_iterations=32"))
-        self.assertEqual(self.process, self.of_the_process())
+    """What stops a run is stated, and the checkpoint before it stays."""
 
     def assert_stops(self, pattern):
+        helpers.write_model()
+        before = helpers.states("logs")
         self.assert_stated(helpers.train("--max_iterations=36"), f"^Error: {pattern}")
-        self.assertLessEqual(self.before.items(), helpers.states("logs").items())
+        self.assertLessEqual(before.items(), helpers.states("logs").items())
         self.assertFalse(os.path.exists("logs/model.ckpt-35.index"))
         self.assertEqual([], [thread for thread in threading.enumerate() if "EventLogger" in thread.name])
-        self.assertEqual(self.process, self.of_the_process())
 
     @helpers.cases(np.inf, np.nan)
     def test_a_loss_that_is_no_number(self, loss):
@@ -285,50 +238,36 @@ class StoppedTest(helpers.TestCase):
 
 
 class TestModeTest(helpers.TestCase):
-
-    def judge(self):
-        """Judge the model in ./logs: the output, the figures, and the lines of predictions.csv."""
-        result, figures = drawn(helpers.train, "--mode=test")
-        output = self.assert_well(result)
-        with open("logs/predictions.csv", newline="") as file:
-            header, *lines = file.read().split("\n")
-        self.assertEqual(f"Id,Emotion,{','.join(helpers.EMOTIONS)}", header)
-        return output, figures, list(csv.reader(lines[:-1]))
+    def setUp(self):
+        super().setUp()
+        helpers.write_model()
 
     def test_what_is_printed_drawn_and_written(self):
-        helpers.write_model()
+        labels, pixels = helpers.faces(14, seed=1)
+        rows = [f"face {14 - row},{labels[row]},{' '.join(map(str, pixels[row]))}" for row in range(14)]
+        helpers.write("data/test.csv", "\n".join(["Id,Emotion,Pixels", *rows]))
         before = {*os.listdir("logs")}
-        output, figures, rows = self.judge()
+        result, figures = drawn(helpers.train, "--mode=test")
+        output = self.assert_well(result)
         self.assertRegex(output, r"\nModel Restored!\nValidation Loss: \d\.\d{6}\nValidation Accuracy: .*\n"
                          "Always answering .*\nThe validation faces of each emotion, .*\n")
-        table = [line.split() for line in output.splitlines()[-7:]]
-        self.assertEqual(helpers.EMOTIONS, [row[0] for row in table])
-        counts = np.array([row[1:] for row in table]).astype(int)
-        accuracy = float(re.search(r"Validation Accuracy: (.*)", output)[1])
-        self.assertEqual((4, 4 * accuracy), (counts[:, 0].sum(), counts[:, 1].sum()))
-        self.assertEqual({"confusion_matrix.png", "predictions.csv"}, {*os.listdir("logs")} - before)
-        self.assertRegex(figures["confusion_matrix.png"].axes[0].get_title(), "of 4 validation faces are recognized")
-        self.assertEqual([str(number) for number in range(1, 10)], [row[0] for row in rows])
-        for _, emotion, *probabilities in rows:
-            self.assertAlmostEqual(1, sum(map(float, probabilities)), delta=1e-5)
-            self.assertEqual(int(emotion), np.argmax(list(map(float, probabilities))))
-
-    def test_a_test_set_with_labels_and_ids(self):
-        helpers.write_model()
-        labels, pixels = helpers.faces(14, seed=1)
-        os.remove("data/test.csv")
-        with open("data/test.csv", "w") as file:
-            print("Id,Emotion,Pixels", file=file)
-            for row in range(14):
-                print(f"face {14 - row},{labels[row]},{' '.join(map(str, pixels[row]))}", file=file)
-        output, figures, rows = self.judge()
-        self.assertEqual([[f"face {14 - row}", str(labels[row])] for row in range(14)], [row[:2] for row in rows])
         self.assertIn("\nTest Accuracy: 1.000000\nThe test faces of each emotion, ", output)
-        self.assertEqual(["neutral", "2", "2"], output.splitlines()[-1].split()[:3])
-        self.assertEqual("14 of 14 test faces are recognized", figures["confusion_matrix_test.png"].axes[0].get_title())
+        self.assertEqual([[emotion, "2", "2"] for emotion in helpers.EMOTIONS],
+                         [line.split()[:3] for line in output.splitlines()[-7:]])
+        accuracy = float(re.search("Validation Accuracy: (.*)", output)[1])
+        self.assertEqual({"confusion_matrix.png": f"{4 * accuracy:.0f} of 4 validation faces are recognized",
+                          "confusion_matrix_test.png": "14 of 14 test faces are recognized"},
+                         {name: figure.axes[0].get_title() for name, figure in figures.items()})
+        self.assertEqual({*figures, "predictions.csv"}, {*os.listdir("logs")} - before)
+        with open("logs/predictions.csv", newline="") as file:
+            header, *rows = csv.reader(file.read().split("\n")[:-1])
+        self.assertEqual(["Id", "Emotion", *helpers.EMOTIONS], header)
+        self.assertEqual([[f"face {14 - row}", str(labels[row])] for row in range(14)], [row[:2] for row in rows])
+        probabilities = np.array([row[2:] for row in rows], float)
+        np.testing.assert_allclose(1, probabilities.sum(axis=1), atol=1e-5)
+        np.testing.assert_array_equal(labels, probabilities.argmax(axis=1))
 
     def test_no_test_set(self):
-        helpers.write_model()
         os.remove("data/test.csv")
         output = self.assert_stated(helpers.train("--mode=test"), "^No test set: predictions.csv is not written", 0)
         self.assertIn("Test size: 0\n", output)
