@@ -139,7 +139,7 @@ def run_script(module, *args, main=None):
           contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors)):
         try:
             EmotionDetectorUtils.run_script(main or module.main, tf.errors.OpError,
-                                            takes_files=module is EmotionDetectorTest)
+                                            **{"takes_files": True} if module is EmotionDetectorTest else {})
         except SystemExit as end:
             status = end.code or 0
     return status, output.getvalue(), errors.getvalue()

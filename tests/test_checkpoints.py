@@ -116,8 +116,7 @@ class FindingTest(CheckpointTest):
         self.assert_found(f"model.ckpt-{step}")
 
     @helpers.cases("model.ckpt-9", "model.ckpt", "best.ckpt-29")
-    def test_without_checkpoint_the_highest_number_counts(self, lower):
-        """By number, not by letters, where 9 comes after 30."""
+    def test_without_checkpoint_the_highest_number_counts_where_letters_have_9_after_30(self, lower):
         os.remove("logs/checkpoint")
         rename("model.ckpt-0", lower)
         self.assert_found("model.ckpt-30")

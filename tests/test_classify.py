@@ -78,7 +78,7 @@ class AnswersTest(ClassifyTestCase):
         self.assert_stated(helpers.classify(*words), f"^Error: {self.folder}/{expected}")
 
     def test_names_of_all_kinds(self):
-        names = ["with a space.png", "\u00fcml.png", "$x$.png", 'a "quoted", 1.png', os.fsdecode(b"f\xe4ce.png")]
+        names = ["with a space.png", "\u00fcml.png", "$^$.png", 'a "quoted", 1.png', os.fsdecode(b"f\xe4ce.png")]
         for name in names:
             shutil.copy(self.names[0], name)
         output = self.assert_well(helpers.classify("--csv=out.csv", "--figure=out.png", *names))
@@ -166,6 +166,13 @@ class DrawingTest(ClassifyTestCase):
     def test_up_to_twenty_images_have_a_row_each(self):
         self.assertLen(self.draw(*(self.names * 3)[:20])[0].axes, 60)
 
+    def test_a_title_has_at_most_24_letters_the_last_of_a_name(self):
+        names = ["a" * 20 + ".png", "b" * 21 + ".png"]
+        for name in names:
+            shutil.copy(self.names[0], name)
+        figure, _ = self.draw(*names)
+        self.assertEqual([names[0], "\u2026" + names[1][2:]], [axes.get_title() for axes in figure.axes[::3]])
+
     @helpers.cases(("none/out.png", "none/out.png: No such file"),
                    ("out.xyz", "out.xyz cannot be written .Format 'xyz' is not supported"))
     def test_a_drawing_that_cannot_be_written(self, name, pattern):
@@ -189,12 +196,13 @@ class DrawingTest(ClassifyTestCase):
             photograph, seen, bars = figure.axes[3 * row:3 * row + 3]
             self.assertEqual((f"face0{row}.png", "what the network saw"), (photograph.get_title(), seen.get_title()))
             self.assertEqual(((0, 1), "upper"), (seen.images[0].get_clim(), seen.images[0].origin))
+            self.assertFalse(photograph.axison or seen.axison)
             image = EmotionDetectorUtils.read_image(self.names[row])
             np.testing.assert_array_equal(image[:, :, 0], seen.images[0].get_array())
             np.testing.assert_allclose([bar.get_width() for bar in bars.patches], 100 * probabilities, rtol=1e-5)
             self.assertEqual([f"{100 * value:.0f} %" for value in probabilities], [text._text for text in bars.texts])
             self.assertEqual(helpers.EMOTIONS, [tick.get_text() for tick in bars.get_yticklabels()])
-            self.assertTrue(bars.yaxis_inverted())  # anger stands at the top
+            self.assertEqual((0, True), (bars.get_xlim()[0], bars.yaxis_inverted()))  # anger stands at the top
             self.assertEqual(f"{helpers.EMOTIONS[probabilities.argmax()]} {probabilities.max():.0%}", bars.get_title())
         self.assertEqual("", figure.get_supxlabel())
 
@@ -246,13 +254,14 @@ class WindowTest(ClassifyTestCase):
 
         def act(photograph, _seen, bars):
             before = photograph.patches[0].get_bbox().bounds, bars.get_title()
-            self.drag(photograph, (50, 60), (56, 90))  # 6 pixels wide
-            self.drag(photograph, (50, 60), (50, 60))  # a click
-            self.drag(photograph, (50, 60), (50, 90))  # no width: as a click
+            for end in (50, 60), (50, 90), (90, 60):
+                self.drag(photograph, (50, 60), (56, 66))
+                self.drag(photograph, (50, 60), end)  # a click, or without width or height: says nothing
             self.assertEqual(before, (photograph.patches[0].get_bbox().bounds, bars.get_title()))
 
-        output = self.assert_stated(self.show(act, "black.png"), "^Error: --box=50,60,6,30 does not lie in /", 0)
-        self.assertNotIn("--box", output)
+        status, output, errors = self.show(act, "black.png")
+        self.assertEqual((0, 0, 3), (status, output.count("--box"), errors.count("\n")))
+        self.assertRegex(errors, "^(Error: --box=50,60,6,6 does not lie in /.*\n){3}$")
 
     def test_each_photograph_has_a_window_of_its_own(self):
         seen = []

@@ -14,6 +14,7 @@ import helpers
 import numpy as np
 import tensorflow.compat.v1 as tf
 from matplotlib.figure import Figure
+from PIL import Image
 
 import EmotionDetector
 import EmotionDetectorUtils
@@ -93,7 +94,6 @@ class TrainingTest(helpers.TestCase):
         self.assertAlmostEqual(values.mean(), mean, delta=1e-5)
 
     def test_faces_that_no_batch_holds_are_told_if_more_than_one_in_a_hundred(self):
-        """Against the batches themselves, of 300 sizes."""
         expected = ""
         for rows in [*range(1, 300), 3761]:
             images = np.arange(rows)
@@ -195,8 +195,8 @@ class EarlierRunTest(helpers.TestCase):
         self.assertEqual([[0, 10], [0, 5, 10]], [[*line.get_xdata()] for line in axes.lines])
         for line, kind in zip(axes.lines, ("Training", "Validation")):
             np.testing.assert_allclose(losses(output, kind), line.get_ydata(), atol=1e-5)
-        self.assertEqual(("step", "loss", "logs"), (axes.get_xlabel(), axes.get_ylabel(), axes.get_title()))
-        self.assertEqual(0, axes.get_ylim()[0])
+        self.assertEqual(("step", "loss", "logs", 0), (
+            axes.get_xlabel(), axes.get_ylabel(), axes.get_title(), axes.get_ylim()[0]))
 
     def test_a_curve_that_a_kill_broke_off_is_read_to_there_and_another_program_s_is_none_of_ours(self):
         shutil.rmtree("logs")
@@ -287,6 +287,7 @@ class TestModeTest(helpers.TestCase):
         self.assertEqual(["faces", "correct", *helpers.EMOTIONS], header.split())
         self.assertEqual([[helpers.EMOTIONS[label], *map(str, [sum(row), row[label], *row])]
                           for label, row in enumerate(counts)], [line.split() for line in lines])
+        self.assertEqual((700, 600), Image.open("x.png").size)
         axes, scale = figures["x.png"].axes
         shares = axes.images[0].get_array()
         np.testing.assert_allclose([[count / max(1, sum(row)) for count in row] for row in counts], shares)
@@ -296,6 +297,6 @@ class TestModeTest(helpers.TestCase):
                          {text.get_position(): (text.get_text(), text.get_color()) for text in axes.texts})
         for ticks in axes.get_xticklabels(), axes.get_yticklabels():
             self.assertEqual(helpers.EMOTIONS, [tick.get_text() for tick in ticks])
-        self.assertEqual(("predicted", "emotion of the face"), (axes.get_xlabel(), axes.get_ylabel()))
+        self.assertEqual(("predicted", "emotion of the face", "share of the emotion's faces"),
+                         (axes.get_xlabel(), axes.get_ylabel(), scale.get_ylabel()))
         self.assertEqual(f"{sum(labels == answers)} of 500 test faces are recognized", axes.get_title())
-        self.assertEqual("share of the emotion's faces", scale.get_ylabel())
