@@ -66,7 +66,6 @@ BAD = {
     "nine rows": (data(*ROWS[:9]), "holds 9 faces to train on, expected at least 10"),
     "a label of blanks": (data(*ROWS, f'"  ","{TEXTS[0]}"'), "face 13: Emotion holds 0 values"),
     "label 7": (data(*ROWS, f'7,"{TEXTS[0]}"'), "face 13: Emotion holds '7', expected .*0 .*6"),
-    "label happy": (data(f'happy,"{TEXTS[0]}"', *ROWS), "face 1: Emotion holds 'happy'"),
     "2303 values": (data(ROWS[0], f'0,"{TEXTS[0][:-4].strip()}"', *ROWS), "face 2: Pixels holds 2303 values, expected"),
     "2305 values": (data(*ROWS, changed(0, "1 2")), "face 13: Pixels holds 2305 values"),
     "256": (data(*ROWS, changed(0, "255 256")), "face 13: Pixels holds '256', .*0 to 255"),
@@ -131,10 +130,11 @@ class ReadDataTest(helpers.TestCase):
 
     def test_faces_that_are_there_already_are_counted(self):
         """Over both files, against a dictionary, on random choices of faces; none of 12 that are chosen once."""
-        expected = ""
+        expected, faces = "", PIXELS.copy()
+        faces[3] = faces[4] + np.eye(2304, dtype=int)[-1]  # that differs in one pixel is another
         for choice in np.arange(12), *np.random.RandomState(3).randint(0, 12, (5, 19)):
-            helpers.write_csv("train.csv", LABELS[choice[:-1]] % 2, PIXELS[choice[:-1]])
-            helpers.write_csv("test.csv", None, PIXELS[choice[-1:]])
+            helpers.write_csv("train.csv", LABELS[choice[:-1]] % 2, faces[choice[:-1]])
+            helpers.write_csv("test.csv", None, faces[choice[-1:]])
             if count := len(choice) - len(dict.fromkeys(choice)):
                 expected += f"{self.folder}: {count} duplicates. .*remove it.\n"
             EmotionDetectorUtils.read_data(".")
