@@ -158,6 +158,7 @@ def trained_model():
     write_data()
     assert train("--max_iterations=31")[0] == 0
     os.remove("logs/loss.png")
+    os.rename(*glob.glob("logs/events.*"), "logs/events.out.tfevents.0")  # TensorFlow names it by the second
     os.chdir(before)
     return folder
 

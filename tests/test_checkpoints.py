@@ -97,7 +97,6 @@ class DamageTest(CheckpointTest):
             None, None, "2 root error(s) found.\n  (0) RESOURCE_EXHAUSTED: OOM\n\t [[{{node}}]]\n  (1) OTHER"), "OOM"),
         (MemoryError(), "MemoryError"), (OSError(5, "Input/output error", "/x"), "/x: Input/output error"))
     def test_what_is_no_fault_of_the_model_is_told_as_it_is(self, error, words):
-        """Of several causes, which a GPU has, the first."""
         for owner, name in ((tf.train.Saver, "restore"), (EmotionDetector, "run_in_batches")):
             with mock.patch.object(owner, name, side_effect=error):
                 self.assert_stated(helpers.classify("face00.png"), f"^Error: {words}.$")

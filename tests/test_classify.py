@@ -200,7 +200,7 @@ class DrawingTest(ClassifyTestCase):
             image = EmotionDetectorUtils.read_image(self.names[row])
             np.testing.assert_array_equal(image[:, :, 0], seen.images[0].get_array())
             np.testing.assert_allclose([bar.get_width() for bar in bars.patches], 100 * probabilities, rtol=1e-5)
-            self.assertEqual([f"{100 * value:.0f} %" for value in probabilities], [text.get_text() for text in bars.texts])
+            self.assertEqual([f"{100 * value:.0f} %" for value in probabilities], [t.get_text() for t in bars.texts])
             self.assertEqual(helpers.EMOTIONS, [tick.get_text() for tick in bars.get_yticklabels()])
             self.assertEqual((0, True), (bars.get_xlim()[0], bars.yaxis_inverted()))  # anger stands at the top
             self.assertEqual(f"{helpers.EMOTIONS[probabilities.argmax()]} {probabilities.max():.0%}", bars.get_title())

@@ -230,7 +230,6 @@ class ConvertTest(helpers.TestCase):
         self.assertFalse(os.path.exists("data"))
 
     def test_half_a_data_set_is_never_train_csv(self):
-        """Where it is ended before the file has its name."""
         write_tree("happy")
         with mock.patch.object(os, "replace", side_effect=KeyboardInterrupt), self.assertRaises(KeyboardInterrupt):
             convert("source")
