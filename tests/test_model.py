@@ -67,6 +67,7 @@ class GraphTest(helpers.TestCase):
 
 # What `tests/legacy.py` printed in TensorFlow 1.15.5 with Python 3.7.
 LOSSES = [2.917818, 2.897289, 2.767341, 2.623296, 2.396586, 2.063121, 1.709435, 1.367675]
+AFTER = [0.8961896, 0.06787711, 0.0050547, 0.006122508, 0.006054159, 0.01396939, 0.004732418]
 MEANS = {"W_fc1/Adam": 3.770705e-05, "W_fc1/Adam_1": 4.271514e-10, "W_conv1": 0.2404662, "W_fc2": 0.003797865,
          "b_conv2": 0.1516392, "beta1_power": 0.3874204, "Variable": 8.0}
 
@@ -76,6 +77,7 @@ class LegacyTest(helpers.TestCase):
         """The network by itself; and the loop, the batches and the optimizer of `main`, from its weights."""
         found = legacy.train()
         np.testing.assert_allclose(found["losses"], LOSSES, rtol=0, atol=1e-4)
+        np.testing.assert_allclose(found["after"][:7], AFTER, rtol=0, atol=1e-4)
         for name, mean in MEANS.items():
             np.testing.assert_allclose(found["variables"][name][1], mean, rtol=1e-3, err_msg=name)
         images, labels, weights = legacy.inputs()

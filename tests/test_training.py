@@ -64,10 +64,9 @@ class TrainingTest(helpers.TestCase):
         self.assertEqual(8, sum(tag.split("/")[-1][:2] in ("W_", "b_") for tag in recorded))
 
     def test_the_most_frequent_emotion_of_the_training_faces_is_named(self):
-        """Not that of the validation faces, of which there are three that are sad, and one happy."""
         order = np.random.RandomState(0).permutation(40)
         labels = np.array([3] * 40)
-        labels[order[:3]], labels[order[4:20]] = 4, 1
+        labels[order[:3]], labels[order[4:20]] = 4, 1  # of the four validation faces three are sad
         helpers.write_csv("data/train.csv", labels, helpers.faces(40)[1])
         for flag in "--max_iterations=1", "--mode=test":
             self.assertIn("\nAlways answering happy: 0.250000\n", self.assert_well(helpers.train(flag)))
@@ -118,7 +117,6 @@ class TrainingTest(helpers.TestCase):
             np.testing.assert_allclose(*(reader.get_tensor(name) for reader in readers), atol=1e-5, err_msg=name)
 
     def test_no_step_is_printed_recorded_or_saved_twice(self):
-        """Runs that end in the middle of ten steps, and at one that is printed."""
         output = ""
         for count in (2, 11, 12):
             time.sleep(1 - time.time() % 1)  # TensorFlow names a file of curves by the second
