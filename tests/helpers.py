@@ -54,7 +54,6 @@ class TestCase(parameterized.TestCase):
         return output
 
     def assert_user_error(self, pattern):
-        """The block raises a UserError of this pattern."""
         return self.assertRaisesRegex(EmotionDetectorUtils.UserError, pattern)
 
     def assert_well(self, result):

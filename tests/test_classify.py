@@ -152,7 +152,8 @@ class WordsTest(ClassifyTestCase):
         (["--figure=out.png", *["face00.png"] * 21], "21 images are too many for a drawing, expected at most 20"))
     def test_wrong_usage_costs_no_photograph(self, words, pattern):
         before = helpers.states(".")
-        self.assert_stated(helpers.classify(*words), f"^Error: {pattern}.*--help lists", 2)
+        result = helpers.run_script(EmotionDetectorTest, *words, "--logs_dir=logs")
+        self.assert_stated(result, f"^Error: {pattern}.*--help lists", 2)
         self.assertEqual(before, helpers.states("."))
 
 

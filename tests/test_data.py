@@ -213,7 +213,6 @@ class FingerprintTest(helpers.TestCase):
     """A model's data are the faces as read, and how they are split."""
 
     def fingerprint(self, content):
-        """That of what is read from a train.csv of this content."""
         helpers.write("train.csv", content)
         return EmotionDetectorUtils.data_fingerprint(".", *EmotionDetectorUtils.read_data(".")[:4])
 

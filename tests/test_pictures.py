@@ -216,6 +216,7 @@ class ConvertTest(helpers.TestCase):
         usages, faces = usages.split() * 10, helpers.faces(40, seed=4)
         rows = [f"{label}, {usage}, {' '.join(map(str, pixels))}" for label, pixels, usage in zip(*faces, usages)]
         helpers.write("icml.csv", "\n".join(["emotion, Usage, pixels", *rows]))
+        os.mkdir("data")
         self.assert_well(convert("icml.csv"))
         for name, wanted in (("train.csv", True), ("test.csv", False)):
             self.assertEqual([(label, pixels.tolist()) for label, pixels, usage in zip(*faces, usages)
